@@ -1,7 +1,7 @@
 """Named points at which tests stop, fail or kill a process: the one place where the names are registered.
 
-A point costs a dictionary look-up while nothing is armed. `PYCONTAINERD_FAULT=content.commit.renamed:kill` arms one
-for a process and its children; the action is `kill` (SIGKILL to itself), `fail` (an OSError) or `stop` (SIGSTOP).
+A point costs a truth test while nothing is armed. Each process arms what `PYCONTAINERD_FAULT` names where it starts,
+as in `content.commit.renamed:kill`; the action is `kill` (SIGKILL to itself), `fail` (an OSError) or `stop` (SIGSTOP).
 """
 
 from __future__ import annotations
@@ -46,5 +46,3 @@ def reach(name: str) -> None:
         case "fail":
             raise OSError(errno.EIO, f"fault point {name}")
 
-
-arm(os.environ.get(VARIABLE, ""))
