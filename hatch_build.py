@@ -20,7 +20,12 @@ def generate() -> None:
     stale = [str(path.relative_to(SOURCES)) for path in sorted(API.rglob("*.proto")) if _is_stale(path)]
     if not stale:
         return
-    arguments = ["protoc", *(f"-I{path}" for path in include), f"--python_out={SOURCES}", f"--pyi_out={SOURCES}"]
+    arguments = [
+        "protoc",
+        *(f"-I{path}" for path in include),
+        f"--python_out={SOURCES}",
+        f"--pyi_out={SOURCES}",
+    ]
     if protoc.main([*arguments, *stale]) != 0:
         sys.exit("protoc refused a file of the wire contract")
 

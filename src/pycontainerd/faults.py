@@ -45,4 +45,3 @@ def reach(name: str) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         case "fail":
             raise OSError(errno.EIO, f"fault point {name}")
-
