@@ -109,6 +109,7 @@ class Init:
 
 
 Start = Callable[[Init], Awaitable[Any]]
+ConfigStruct = type[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Registration:
     type: str
     id: str
     requires: tuple[str, ...]
-    config: type[Any] | None
+    config: ConfigStruct | None
     start: Start
 
     @property
@@ -141,7 +142,7 @@ class Started:
 
 
 def plugin(
-    type_: str, id_: str, *, requires: Sequence[str] = (), config: type[Any] | None = None
+    type_: str, id_: str, *, requires: Sequence[str] = (), config: ConfigStruct | None = None
 ) -> Callable[[Start], Registration]:
     """Makes a registration of a start function."""
 

@@ -1,0 +1,1 @@
+"""Kubernetes' runtime interface: pods, their containers and images."""

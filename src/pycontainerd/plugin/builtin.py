@@ -1,0 +1,97 @@
+"""The built-in plugins, in the order in which stock starts its own.
+
+A line names a registration as `module:attribute`; the daemon imports the modules in this order. A plugin that is not
+built stands here as `pycontainerd.plugin.later:…`, so that its place, its needs and its configuration are known.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+from pycontainerd.plugin.registration import Registration
+
+BUILTIN: Final = (
+    "pycontainerd.plugin.later:content_content",
+    "pycontainerd.plugin.later:image_verifier_bindir",
+    "pycontainerd.plugin.opt:opt",
+    "pycontainerd.introspection.plugin:deprecations",
+    "pycontainerd.plugin.later:event_exchange",
+    "pycontainerd.plugin.later:mount_handler_erofs",
+    "pycontainerd.plugin.later:snapshotter_blockfile",
+    "pycontainerd.plugin.later:snapshotter_btrfs",
+    "pycontainerd.plugin.later:snapshotter_devmapper",
+    "pycontainerd.plugin.later:snapshotter_erofs",
+    "pycontainerd.plugin.later:snapshotter_native",
+    "pycontainerd.plugin.later:snapshotter_overlayfs",
+    "pycontainerd.plugin.later:snapshotter_zfs",
+    "pycontainerd.plugin.later:monitor_task_cgroups",
+    "pycontainerd.plugin.later:metadata_bolt",
+    "pycontainerd.plugin.later:gc_scheduler",
+    "pycontainerd.servers.plugin:metrics",
+    "pycontainerd.plugin.later:tracing_processor_otlp",
+    "pycontainerd.plugin.later:internal_tracing",
+    "pycontainerd.plugin.later:nri_nri",
+    "pycontainerd.plugin.later:ttrpc_otelttrpc",
+    "pycontainerd.plugin.later:service_containers_service",
+    "pycontainerd.plugin.later:service_content_service",
+    "pycontainerd.plugin.later:differ_erofs",
+    "pycontainerd.plugin.later:mount_manager_bolt",
+    "pycontainerd.plugin.later:differ_walking",
+    "pycontainerd.plugin.later:service_diff_service",
+    "pycontainerd.plugin.later:service_images_service",
+    "pycontainerd.introspection.plugin:introspection_service",
+    "pycontainerd.plugin.later:service_namespaces_service",
+    "pycontainerd.plugin.later:service_snapshots_service",
+    "pycontainerd.plugin.later:shim_manager",
+    "pycontainerd.plugin.later:runtime_task",
+    "pycontainerd.plugin.later:service_tasks_service",
+    "pycontainerd.plugin.later:grpc_containers",
+    "pycontainerd.plugin.later:grpc_content",
+    "pycontainerd.plugin.later:grpc_diff",
+    "pycontainerd.plugin.later:grpc_events",
+    "pycontainerd.plugin.later:grpc_images",
+    "pycontainerd.introspection.plugin:introspection",
+    "pycontainerd.plugin.later:lease_manager",
+    "pycontainerd.plugin.later:grpc_leases",
+    "pycontainerd.plugin.later:grpc_mounts",
+    "pycontainerd.plugin.later:grpc_namespaces",
+    "pycontainerd.plugin.later:sandbox_store_local",
+    "pycontainerd.plugin.later:transfer_local",
+    "pycontainerd.plugin.later:cri_images",
+    "pycontainerd.plugin.later:cri_runtime",
+    "pycontainerd.plugin.later:podsandbox_controller_podsandbox",
+    "pycontainerd.plugin.later:sandbox_controller_shim",
+    "pycontainerd.plugin.later:grpc_sandbox_controllers",
+    "pycontainerd.plugin.later:grpc_sandboxes",
+    "pycontainerd.plugin.later:grpc_snapshots",
+    "pycontainerd.plugin.later:streaming_manager",
+    "pycontainerd.plugin.later:grpc_streaming",
+    "pycontainerd.plugin.later:grpc_tasks",
+    "pycontainerd.plugin.later:grpc_transfer",
+    "pycontainerd.introspection.plugin:version",
+    "pycontainerd.introspection.plugin:healthcheck",
+    "pycontainerd.plugin.later:grpc_cri",
+    "pycontainerd.servers.plugin:ttrpc",
+    "pycontainerd.plugin.later:monitor_container_restart",
+    "pycontainerd.plugin.later:metrics_grpc_prometheus",
+    "pycontainerd.plugin.later:metrics_grpc_otel",
+    "pycontainerd.servers.plugin:grpc",
+    "pycontainerd.servers.plugin:grpc_tcp",
+    "pycontainerd.plugin.later:http_pprof",
+    "pycontainerd.servers.plugin:debug",
+)
+
+
+def builtin() -> tuple[Registration, ...]:
+    """The registrations that `BUILTIN` names, in its order."""
+    return tuple(load(line) for line in BUILTIN)
+
+
+def load(line: str) -> Registration:
+    """The registration that *line*, a `module:attribute`, names."""
+    module, _, attribute = line.partition(":")
+    registration = getattr(importlib.import_module(module), attribute)
+    if not isinstance(registration, Registration):
+        raise TypeError(f"{line} is no registration of a plugin")
+    return registration

@@ -1,0 +1,141 @@
+"""Plugins of stock that are not built yet: known, configurable, and skipped.
+
+When one is built, its line in `builtin` names the real thing, and its line here goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycontainerd.cri import config as cri
+from pycontainerd.oci import platforms
+from pycontainerd.plugin import sections, types
+from pycontainerd.plugin.registration import Init, Registration, SkipPlugin, plugin
+
+
+def _later(
+    type_: str, id_: str, *, requires: Sequence[str] = (), config: type[Any] | None = None, on_host: bool = False
+) -> Registration:
+    @plugin(type_, id_, requires=requires, config=config)
+    async def skip(init: Init) -> None:
+        if on_host:
+            init.platforms.append(platforms.format_platform(platforms.host()))
+        raise SkipPlugin("not part of this version")
+
+    return skip
+
+
+content_content = _later(types.CONTENT, "content")
+image_verifier_bindir = _later(types.IMAGE_VERIFIER, "bindir", config=sections.Bindir)
+event_exchange = _later(types.EVENT, "exchange")
+mount_handler_erofs = _later(types.MOUNT_HANDLER, "erofs", config=sections.Empty, on_host=True)
+snapshotter_blockfile = _later(types.SNAPSHOTTER, "blockfile", config=sections.Blockfile, on_host=True)
+snapshotter_btrfs = _later(types.SNAPSHOTTER, "btrfs", config=sections.RootPath, on_host=True)
+snapshotter_devmapper = _later(types.SNAPSHOTTER, "devmapper", config=sections.Devmapper, on_host=True)
+snapshotter_erofs = _later(types.SNAPSHOTTER, "erofs", config=sections.ErofsSnapshotter, on_host=True)
+snapshotter_native = _later(types.SNAPSHOTTER, "native", config=sections.RootPath, on_host=True)
+snapshotter_overlayfs = _later(types.SNAPSHOTTER, "overlayfs", config=sections.Overlayfs, on_host=True)
+snapshotter_zfs = _later(types.SNAPSHOTTER, "zfs", config=sections.RootPath, on_host=True)
+monitor_task_cgroups = _later(
+    types.MONITOR_TASK, "cgroups", requires=[types.EVENT], config=sections.Cgroups, on_host=True
+)
+metadata_bolt = _later(
+    types.METADATA, "bolt", requires=[types.CONTENT, types.EVENT, types.SNAPSHOTTER], config=sections.Bolt
+)
+gc_scheduler = _later(types.GC, "scheduler", requires=[types.METADATA], config=sections.Scheduler)
+tracing_processor_otlp = _later(types.TRACING_PROCESSOR, "otlp", config=sections.Empty)
+internal_tracing = _later(types.INTERNAL, "tracing", requires=[types.TRACING_PROCESSOR], config=sections.Empty)
+nri_nri = _later(types.NRI, "nri", requires=[types.INTERNAL, types.WARNING], config=sections.Nri)
+ttrpc_otelttrpc = _later(types.TTRPC, "otelttrpc")
+service_containers_service = _later(types.SERVICE, "containers-service", requires=[types.EVENT, types.METADATA])
+service_content_service = _later(types.SERVICE, "content-service", requires=[types.METADATA])
+differ_erofs = _later(types.DIFFER, "erofs", requires=[types.METADATA], config=sections.Erofs)
+mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADATA, types.MOUNT_HANDLER])
+differ_walking = _later(types.DIFFER, "walking", requires=[types.METADATA, types.MOUNT_MANAGER], on_host=True)
+service_diff_service = _later(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)
+service_images_service = _later(types.SERVICE, "images-service", requires=[types.METADATA, types.GC, types.WARNING])
+service_namespaces_service = _later(types.SERVICE, "namespaces-service", requires=[types.EVENT, types.METADATA])
+service_snapshots_service = _later(types.SERVICE, "snapshots-service", requires=[types.METADATA])
+shim_manager = _later(types.SHIM, "manager", requires=[types.EVENT, types.METADATA], config=sections.ShimManager)
+runtime_task = _later(
+    types.RUNTIME, "task", requires=[types.SHIM, types.MOUNT_MANAGER, types.WARNING], config=sections.Task, on_host=True
+)
+service_tasks_service = _later(
+    types.SERVICE,
+    "tasks-service",
+    requires=[types.EVENT, types.RUNTIME, types.METADATA, types.MONITOR_TASK, types.WARNING],
+    config=sections.TasksService,
+)
+grpc_containers = _later(types.GRPC, "containers", requires=[types.SERVICE])
+grpc_content = _later(types.GRPC, "content", requires=[types.SERVICE])
+grpc_diff = _later(types.GRPC, "diff", requires=[types.SERVICE])
+grpc_events = _later(types.GRPC, "events", requires=[types.EVENT])
+grpc_images = _later(types.GRPC, "images", requires=[types.SERVICE])
+lease_manager = _later(types.LEASE, "manager", requires=[types.METADATA, types.GC])
+grpc_leases = _later(types.GRPC, "leases", requires=[types.LEASE])
+grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
+grpc_namespaces = _later(types.GRPC, "namespaces", requires=[types.SERVICE])
+sandbox_store_local = _later(types.SANDBOX_STORE, "local", requires=[types.METADATA])
+transfer_local = _later(
+    types.TRANSFER,
+    "local",
+    requires=[types.LEASE, types.METADATA, types.DIFFER, types.IMAGE_VERIFIER, types.SNAPSHOTTER],
+    config=sections.Transfer,
+)
+cri_images = _later(
+    types.CRI,
+    "images",
+    requires=[
+        types.LEASE,
+        types.METADATA,
+        types.SANDBOX_STORE,
+        types.SERVICE,
+        types.SNAPSHOTTER,
+        types.TRANSFER,
+        types.WARNING,
+    ],
+    config=cri.ImagesConfig,
+)
+cri_runtime = _later(types.CRI, "runtime", requires=[types.WARNING], config=cri.RuntimeConfig, on_host=True)
+podsandbox_controller_podsandbox = _later(
+    types.POD_SANDBOX_CONTROLLER,
+    "podsandbox",
+    requires=[types.EVENT, types.LEASE, types.SANDBOX_STORE, types.TRANSFER, types.CRI, types.SERVICE, types.WARNING],
+)
+sandbox_controller_shim = _later(types.SANDBOX_CONTROLLER, "shim", requires=[types.SHIM, types.EVENT])
+grpc_sandbox_controllers = _later(
+    types.GRPC, "sandbox-controllers", requires=[types.POD_SANDBOX_CONTROLLER, types.SANDBOX_CONTROLLER, types.EVENT]
+)
+grpc_sandboxes = _later(types.GRPC, "sandboxes", requires=[types.SANDBOX_STORE])
+grpc_snapshots = _later(types.GRPC, "snapshots", requires=[types.SERVICE])
+streaming_manager = _later(types.STREAMING, "manager", requires=[types.METADATA])
+grpc_streaming = _later(types.GRPC, "streaming", requires=[types.STREAMING])
+grpc_tasks = _later(types.GRPC, "tasks", requires=[types.SERVICE])
+grpc_transfer = _later(types.GRPC, "transfer", requires=[types.TRANSFER, types.STREAMING])
+grpc_cri = _later(
+    types.GRPC,
+    "cri",
+    requires=[
+        types.CRI,
+        types.POD_SANDBOX_CONTROLLER,
+        types.SANDBOX_CONTROLLER,
+        types.NRI,
+        types.EVENT,
+        types.SERVICE,
+        types.LEASE,
+        types.SANDBOX_STORE,
+        types.TRANSFER,
+        types.WARNING,
+        types.SHIM,
+    ],
+    config=cri.ServiceConfig,
+)
+monitor_container_restart = _later(
+    types.MONITOR_CONTAINER, "restart", requires=[types.EVENT, types.SERVICE], config=sections.Restart
+)
+metrics_grpc_prometheus = _later(
+    types.METRICS, "grpc-prometheus", requires=[types.GRPC], config=sections.GrpcPrometheus
+)
+metrics_grpc_otel = _later(types.METRICS, "grpc-otel", requires=[types.GRPC])
+http_pprof = _later(types.HTTP, "pprof")
