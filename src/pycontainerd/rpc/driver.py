@@ -28,7 +28,7 @@ class Waiter(Protocol[T]):
 class Task(Protocol):
     """A coroutine that the driver runs beside others."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Raises the driver's `cancelled` exception inside the coroutine at its next step."""
 
 
@@ -50,7 +50,7 @@ class Driver(Protocol):
     def waiter(self) -> Waiter[Any]: ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> Task:
-        """Runs *coroutine* beside the caller. Its owner is the connection, which cancels it when it ends."""
+        """Runs *coroutine* beside the caller; it may take its first step before this returns. Its owner is the connection, which cancels it when it ends."""
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer: ...
 
