@@ -1,0 +1,425 @@
+"""A scheduler of coroutines over epoll: the shim's `rpc.driver.Driver`.
+
+A coroutine awaits a `LoopWaiter`; whatever else there is (descriptors, timers, signals, locks) ends in one. One thread,
+no allocation while idle. Descriptors must be forgotten (`forget`) before they are closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from types import TracebackType
+from typing import Any, Final
+
+EVENTS_AT_ONCE: Final = 64
+
+
+class Cancelled(BaseException):
+    """Raised in a coroutine whose task was cancelled; passes through `except Exception`."""
+
+
+class LoopWaiter:
+    """A result that coroutines wait for. Set once; setting it again does nothing."""
+
+    __slots__ = ("_done", "_error", "_loop", "_tasks", "_value")
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._done = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._tasks: list[LoopTask] = []
+
+    def set(self, value: Any) -> None:
+        if not self._done:
+            self._done, self._value = True, value
+            self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        if not self._done:
+            self._done, self._error = True, error
+            self._wake()
+
+    def done(self) -> bool:
+        return self._done
+
+    def __await__(self) -> Generator[LoopWaiter, None, Any]:
+        if not self._done:
+            yield self
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _wake(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.wake()
+
+    def join(self, task: LoopTask) -> None:
+        """*task* waits for this."""
+        self._tasks.append(task)
+
+    def leave(self, task: LoopTask) -> None:
+        """*task* waits no longer."""
+        if task in self._tasks:
+            self._tasks.remove(task)
+
+
+class LoopTask:
+    """A coroutine that runs beside others."""
+
+    __slots__ = ("_cancel", "_coroutine", "_loop", "_scheduled", "_waiting", "ended", "name")
+
+    def __init__(self, loop: Loop, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        self._loop = loop
+        self._coroutine = coroutine
+        self._waiting: LoopWaiter | None = None
+        self._scheduled = False
+        self._cancel = False
+        self.name = name
+        self.ended = LoopWaiter(loop)
+        self.wake()
+
+    def cancel(self) -> None:
+        """Raises `Cancelled` inside the coroutine at its next step."""
+        if self.ended.done():
+            return
+        self._cancel = True
+        if self._waiting is not None:
+            self._waiting.leave(self)
+            self.wake()
+
+    def wake(self) -> None:
+        """The next step is due."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.ready.append(self)
+
+    def step(self) -> None:
+        """Runs the coroutine until it waits again or ends."""
+        self._scheduled = False
+        self._waiting = None
+        try:
+            if self._cancel:
+                self._cancel = False
+                waiter = self._coroutine.throw(Cancelled())
+            else:
+                waiter = self._coroutine.send(None)
+        except (StopIteration, Cancelled):
+            self._end()
+        except BaseException as error:  # noqa: BLE001 - a task has no caller: its owner's hook is told
+            self._end()
+            self._loop.on_error(self.name, error)
+        else:
+            self._wait(waiter)
+
+    def _wait(self, waiter: LoopWaiter) -> None:
+        if self._cancel or waiter.done():
+            self.wake()
+        else:
+            self._waiting = waiter
+            waiter.join(self)
+
+    def _end(self) -> None:
+        self._loop.tasks.discard(self)
+        self.ended.set(None)
+
+
+class LoopTimer:
+    """A call that is due later."""
+
+    __slots__ = ("_loop", "callback", "due")
+
+    def __init__(self, loop: Loop, due: float, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self.due = due
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        if self.callback is not None:
+            self.callback = None
+            self._loop.timer_cancelled()
+
+    def __lt__(self, other: LoopTimer) -> bool:
+        return self.due < other.due
+
+
+class Lock:
+    """One coroutine at a time: `async with lock`. Those who wait come in order."""
+
+    __slots__ = ("_held", "_loop", "_waiting")
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._held = False
+        self._waiting: deque[LoopWaiter] = deque()
+
+    async def __aenter__(self) -> None:
+        if not self._held:
+            self._held = True
+            return
+        waiter = LoopWaiter(self._loop)
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except Cancelled:
+            if waiter.done():
+                self._release()
+            else:
+                self._waiting.remove(waiter)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().set(None)
+        else:
+            self._held = False
+
+
+class _Interest:
+    """Who wants to know of one descriptor, and what epoll was told."""
+
+    __slots__ = ("mask", "read", "write")
+
+    def __init__(self) -> None:
+        self.mask = 0
+        self.read: Callable[[], None] | None = None
+        self.write: Callable[[], None] | None = None
+
+    def wanted(self) -> int:
+        return (select.EPOLLIN if self.read else 0) | (select.EPOLLOUT if self.write else 0)
+
+
+class Loop:
+    """The loop. `on_error(name, error)` is told of a task that ended by an error."""
+
+    cancelled: type[BaseException] = Cancelled
+
+    def __init__(self, on_error: Callable[[str, BaseException], None]) -> None:
+        self.on_error = on_error
+        self.ready: deque[LoopTask] = deque()
+        self.tasks: set[LoopTask] = set()
+        self._epoll = select.epoll()
+        self._interests: dict[int, _Interest] = {}
+        self._changed: set[int] = set()
+        self._timers: list[LoopTimer] = []
+        self._cancelled_timers = 0
+        self._signal_pipe: tuple[int, int] | None = None
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def waiter(self) -> LoopWaiter:
+        return LoopWaiter(self)
+
+    def lock(self) -> Lock:
+        return Lock(self)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> LoopTask:
+        task = LoopTask(self, coroutine, name)
+        self.tasks.add(task)
+        return task
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> LoopTimer:
+        timer = LoopTimer(self, self.now() + delay_s, callback)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    async def sleep(self, delay_s: float) -> None:
+        waiter = self.waiter()
+        timer = self.call_later(delay_s, lambda: waiter.set(None))
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+
+    async def first_within(self, waiter: LoopWaiter, limit_s: float) -> bool:
+        """Waits for *waiter* at most *limit_s* seconds; whether it was set. Its error is not raised."""
+        either = self.waiter()
+        timer = self.call_later(limit_s, lambda: either.set(None))
+        watch = self.spawn(self._copy(waiter, either), name="first within")
+        try:
+            await either
+        finally:
+            timer.cancel()
+            watch.cancel()
+        return waiter.done()
+
+    async def _copy(self, source: LoopWaiter, target: LoopWaiter) -> None:
+        with contextlib.suppress(Exception):
+            await source
+        target.set(None)
+
+    # --- descriptors
+
+    def watch_read(self, fd: int, callback: Callable[[], None] | None) -> None:
+        """Calls *callback* whenever *fd* can be read, until it is None. PermissionError for a plain file."""
+        self._interest(fd).read = callback
+        self._changed.add(fd)
+
+    def watch_write(self, fd: int, callback: Callable[[], None] | None) -> None:
+        """Calls *callback* whenever *fd* can be written, until it is None."""
+        self._interest(fd).write = callback
+        self._changed.add(fd)
+
+    async def readable(self, fd: int) -> None:
+        """Waits until *fd* can be read without waiting: at once for a plain file."""
+        waiter = self.waiter()
+        self.watch_read(fd, lambda: waiter.set(None))
+        try:
+            await waiter
+        finally:
+            self.watch_read(fd, None)
+
+    async def writable(self, fd: int) -> None:
+        """Waits until *fd* can be written without waiting: at once for a plain file."""
+        waiter = self.waiter()
+        self.watch_write(fd, lambda: waiter.set(None))
+        try:
+            await waiter
+        finally:
+            self.watch_write(fd, None)
+
+    def forget(self, fd: int) -> None:
+        """*fd* is about to be closed."""
+        self._changed.discard(fd)
+        interest = self._interests.pop(fd, None)
+        if interest is not None and interest.mask:
+            self._epoll.unregister(fd)
+
+    def _interest(self, fd: int) -> _Interest:
+        interest = self._interests.get(fd)
+        if interest is None:
+            interest = self._interests[fd] = _Interest()
+        return interest
+
+    def _tell_epoll(self) -> None:
+        changed, self._changed = self._changed, set()
+        for fd in changed:
+            interest = self._interests.get(fd)
+            if interest is None:
+                continue
+            wanted = interest.wanted()
+            if wanted != interest.mask:
+                try:
+                    self._register(fd, interest.mask, wanted)
+                except PermissionError:
+                    self._always_ready(fd, interest)
+                    continue
+                interest.mask = wanted
+            if not wanted:
+                del self._interests[fd]
+
+    def _register(self, fd: int, mask: int, wanted: int) -> None:
+        if not mask:
+            self._epoll.register(fd, wanted)
+        elif not wanted:
+            self._epoll.unregister(fd)
+        else:
+            self._epoll.modify(fd, wanted)
+
+    def _always_ready(self, fd: int, interest: _Interest) -> None:
+        """A plain file has no readiness: epoll_ctl(2) answers EPERM."""
+        self._changed.add(fd)
+        for callback in (interest.read, interest.write):
+            if callback is not None:
+                callback()
+
+    # --- signals
+
+    def watch_signals(self, numbers: Iterable[int], callback: Callable[[int], None]) -> None:
+        """Calls *callback* in the loop for each signal of *numbers*. Children get the default actions on exec."""
+        read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signal_pipe = read, write
+        for number in numbers:
+            signal.signal(number, _nothing)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+        def arrived() -> None:
+            try:
+                data = os.read(read, 256)
+            except BlockingIOError:
+                return
+            for number in dict.fromkeys(data):
+                callback(number)
+
+        self.watch_read(read, arrived)
+
+    # --- running
+
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        """Runs until *main* has ended, then cancels what is left and waits for it."""
+        task = self.spawn(main, name="main")
+        while not task.ended.done():
+            self._turn()
+        while self.tasks:
+            for other in list(self.tasks):
+                other.cancel()
+            self._turn()
+        self._close()
+
+    def _turn(self) -> None:
+        self._tell_epoll()
+        for fd, events in self._poll():
+            self._dispatch(fd, events)
+        self._run_timers()
+        for _ in range(len(self.ready)):
+            self.ready.popleft().step()
+
+    def _poll(self) -> list[tuple[int, int]]:
+        timeout: float = 0 if self.ready else -1
+        while self._timers and self._timers[0].callback is None:
+            heapq.heappop(self._timers)
+            self._cancelled_timers -= 1
+        if self._timers and not self.ready:
+            timeout = max(0.0, self._timers[0].due - self.now())
+        return self._epoll.poll(timeout, EVENTS_AT_ONCE)
+
+    def _dispatch(self, fd: int, events: int) -> None:
+        interest = self._interests.get(fd)
+        if interest is None:
+            return
+        broken = events & (select.EPOLLERR | select.EPOLLHUP)
+        if interest.read is not None and (broken or events & select.EPOLLIN):
+            interest.read()
+        if interest.write is not None and (broken or events & select.EPOLLOUT):
+            interest.write()
+
+    def _run_timers(self) -> None:
+        while self._timers and self._timers[0].due <= self.now():
+            callback = heapq.heappop(self._timers).callback
+            if callback is None:
+                self._cancelled_timers -= 1
+            else:
+                callback()
+
+    def timer_cancelled(self) -> None:
+        """Takes cancelled timers out once they are the most: a deadline a call must not pile up."""
+        self._cancelled_timers += 1
+        if self._cancelled_timers > 32 and self._cancelled_timers * 2 > len(self._timers):
+            self._timers = [timer for timer in self._timers if timer.callback is not None]
+            heapq.heapify(self._timers)
+            self._cancelled_timers = 0
+
+    def _close(self) -> None:
+        if self._signal_pipe is not None:
+            signal.set_wakeup_fd(-1)
+            for fd in self._signal_pipe:
+                self.forget(fd)
+                os.close(fd)
+        self._epoll.close()
+
+
+def _nothing(number: int, frame: object) -> None:
+    """A handler has to be there for the wake-up descriptor to be written."""
