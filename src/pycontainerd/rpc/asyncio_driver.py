@@ -230,7 +230,7 @@ class _Link(asyncio.Protocol):
         self.resume_writing = connection.resume_writing  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = AsyncioTransport(cast(asyncio.Transport, transport), unix=self._unix)
+        self.transport = AsyncioTransport(cast("asyncio.Transport", transport), unix=self._unix)
         if self._server is not None:
             self._server.opened(self)
         self.connection.connected(self.transport)

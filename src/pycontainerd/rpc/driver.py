@@ -50,7 +50,10 @@ class Driver(Protocol):
     def waiter(self) -> Waiter[Any]: ...
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> Task:
-        """Runs *coroutine* beside the caller; it may take its first step before this returns. Its owner is the connection, which cancels it when it ends."""
+        """Runs *coroutine* beside the caller; it may take its first step before this returns.
+
+        Its owner is the connection, which cancels it when it ends.
+        """
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer: ...
 

@@ -74,7 +74,7 @@ def _make_parents(parent: str, uid: int, gid: int) -> None:
         os.mkdir(parent, 0o770)
     except FileExistsError:
         return
-    os.chmod(parent, 0o770)  # noqa: S103: mkdir subtracts the umask
+    os.chmod(parent, 0o770)  # noqa: S103 - mkdir subtracts the umask
     os.chown(parent, uid, gid)
 
 
