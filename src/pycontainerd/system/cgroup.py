@@ -48,7 +48,7 @@ class Mounted:
 
 def hierarchies(mountinfo: str = "/proc/self/mountinfo") -> dict[str, Mounted]:
     """The mounted hierarchies by controller (`memory`, `name=systemd`); version 2 under the empty name."""
-    found = {}
+    found: dict[str, Mounted] = {}
     for info in read_mountinfo(mountinfo):
         mounted = Mounted(info.mount_point, info.root)
         if info.type == "cgroup2":
@@ -137,22 +137,8 @@ class Cgroup:
 
 
 _CONTROLLERS: Final = frozenset(
-    [
-        "blkio",
-        "cpu",
-        "cpuacct",
-        "cpuset",
-        "devices",
-        "freezer",
-        "hugetlb",
-        "memory",
-        "misc",
-        "net_cls",
-        "net_prio",
-        "perf_event",
-        "pids",
-        "rdma",
-    ]
+    {"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "hugetlb"}
+    | {"memory", "misc", "net_cls", "net_prio", "perf_event", "pids", "rdma"}
 )
 
 
