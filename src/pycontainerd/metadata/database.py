@@ -34,10 +34,11 @@ _TOGETHER: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one commit brought: how many operations, and the kinds of which something was deleted."""
+    """What one commit brought: how many operations, the kinds of which something was deleted, the next expiry."""
 
     mutations: int
     dirty: frozenset[str]
+    expiry_ns: int | None
 
 
 class _Operation:
@@ -237,10 +238,9 @@ class Database:
         """In the loop: tells what was committed, then lets the callers go on, in the order of their operations."""
         done = [op for op in batch if op.error is None and op.transaction is not None]
         if done:
-            loud = [op for op in done if not op.quiet]
-            dirty = frozenset[str]().union(*(op.transaction.dirty for op in loud if op.transaction))
+            committed = _committed([op.transaction for op in done if op.transaction and not op.quiet])
             for listener in self._listeners:
-                listener(Committed(len(loud), dirty))
+                listener(committed)
         for operation in batch:
             self._finish(operation)
 
@@ -259,6 +259,12 @@ class Database:
             operation.future.exception()  # seen: a caller that went away asks no more
         else:
             operation.future.set_result(operation.result)
+
+
+def _committed(transactions: list[Transaction]) -> Committed:
+    dirty = frozenset[str]().union(*(transaction.dirty for transaction in transactions))
+    expiries = [transaction.expiry_ns for transaction in transactions if transaction.expiry_ns is not None]
+    return Committed(len(transactions), dirty, min(expiries, default=None))
 
 
 async def _settled(future: asyncio.Future[Any]) -> None:

@@ -23,12 +23,13 @@ class Transaction:
     *now_ns* is the time at which the operation began. Nothing may be awaited here, and no backend called.
     """
 
-    __slots__ = ("after", "connection", "dirty", "now_ns")
+    __slots__ = ("after", "connection", "dirty", "expiry_ns", "now_ns")
 
     def __init__(self, connection: sqlite3.Connection, now_ns: int) -> None:
         self.connection = connection
         self.now_ns = now_ns
         self.dirty: set[str] = set()
+        self.expiry_ns: int | None = None
         self.after: list[Callable[[], None]] = []
 
     def execute(self, sql: str, arguments: Any = ()) -> sqlite3.Cursor:
@@ -38,6 +39,10 @@ class Transaction:
     def dirtied(self, kind: str) -> None:
         """Says that something of *kind* (see `kinds`) lost a row or a reference: the collector has work."""
         self.dirty.add(kind)
+
+    def expires(self, at_ns: int) -> None:
+        """Says that something stops being a root at *at_ns*: the collector wakes then."""
+        self.expiry_ns = at_ns if self.expiry_ns is None else min(self.expiry_ns, at_ns)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Calls *callback* in the loop once the operation is durable, before its caller goes on, even when the

@@ -1,0 +1,115 @@
+"""Rows of `objects` and their edges: what all stores do alike.
+
+`find`, `insert` and the like take the id of a namespace; names in it are free text.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from pycontainerd.metadata.references import Edge
+from pycontainerd.metadata.transaction import Transaction
+
+BY_NAME: Final = (
+    "objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)"
+    " AND objects.kind = ? AND objects.name = ? AND objects.reserved = 0"
+)
+"""Condition for one visible object: arguments are the namespace's name, kind, name."""
+
+IN_NAMESPACE: Final = (
+    "objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)"
+    " AND objects.kind = ? AND objects.reserved = 0"
+)
+"""Condition for all visible objects of a kind: arguments are the namespace's name, kind."""
+
+LABELS: Final = "label"
+"""The origin of edges that labels mean."""
+
+
+def find(connection: sqlite3.Connection, namespace: str, kind: str, name: str) -> int | None:
+    """The id of a visible object, None if there is none."""
+    row = connection.execute(f"SELECT id FROM objects WHERE {BY_NAME}", (namespace, kind, name)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def insert(
+    tx: Transaction,
+    namespace: str,
+    kind: str,
+    name: str,
+    *,
+    created_ns: int | None = None,
+    updated_ns: int | None = None,
+    reserved: bool = False,
+) -> int | None:
+    """Makes an object, and its namespace if that is new. Returns its id, or None if the name is taken, be it by a
+    reserved one. Times default to now."""
+    created_ns = tx.now_ns if created_ns is None else created_ns
+    row = tx.execute(
+        "INSERT INTO objects (namespace, kind, name, created_ns, updated_ns, reserved) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING RETURNING id",
+        (
+            tx.namespace_id(namespace),
+            kind,
+            name,
+            created_ns,
+            created_ns if updated_ns is None else updated_ns,
+            int(reserved),
+        ),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def finish(tx: Transaction, id_: int) -> None:
+    """Makes a reserved object visible."""
+    tx.execute("UPDATE objects SET reserved = 0 WHERE id = ?", (id_,))
+
+
+def delete(tx: Transaction, id_: int, kind: str) -> None:
+    """Deletes an object with all that hangs below it; the collector takes what it held."""
+    tx.execute("DELETE FROM objects WHERE id = ?", (id_,))
+    tx.dirtied(kind)
+
+
+def set_root(tx: Transaction, id_: int, root: int, expires_ns: int | None) -> None:
+    """Says whether an object lives by itself (see `references`), and until when."""
+    changed = tx.execute(
+        "UPDATE objects SET root = ?1, expires_ns = ?2 WHERE id = ?3 AND (root <> ?1 OR expires_ns IS NOT ?2)",
+        (root, expires_ns, id_),
+    )
+    if expires_ns is not None and changed.rowcount:
+        tx.expires(expires_ns)
+
+
+def set_edges(tx: Transaction, owner: int, origin: str, edges: Iterable[Edge]) -> None:
+    """Makes *edges* the only ones of *owner* that come from *origin*. They lie in the owner's namespace."""
+    wanted = set(edges)
+    stored = {
+        Edge(kind, name, bool(back), bool(flat))
+        for kind, name, back, flat in tx.execute(
+            "SELECT kind, name, back, flat FROM edges WHERE owner = ? AND origin = ?", (owner, origin)
+        )
+    }
+    for edge in stored - wanted:
+        tx.execute(
+            "DELETE FROM edges WHERE owner = ? AND origin = ? AND back = ? AND kind = ? AND name = ?",
+            (owner, origin, int(edge.back), edge.kind, edge.name),
+        )
+    for edge in wanted - stored:
+        add_edge(tx, owner, origin, edge)
+
+
+def add_edge(tx: Transaction, owner: int, origin: str, edge: Edge) -> None:
+    """Adds one edge of *owner*, if it isn't there."""
+    tx.execute(
+        "INSERT INTO edges (owner, origin, back, flat, namespace, kind, name)"
+        " SELECT id, ?, ?, ?, namespace, ?, ? FROM objects WHERE id = ? ON CONFLICT DO NOTHING",
+        (origin, int(edge.back), int(edge.flat), edge.kind, edge.name, owner),
+    )
+
+
+def is_empty(connection: sqlite3.Connection, namespace: int) -> bool:
+    """Whether nothing lies in the namespace of that id."""
+    return connection.execute("SELECT 1 FROM objects WHERE namespace = ? LIMIT 1", (namespace,)).fetchone() is None
