@@ -18,6 +18,13 @@ LIMIT: Final = 4096
 _SHOWN: Final = 64
 """Bytes of a key that a message shows."""
 
+_READ_ALL: Final = """
+SELECT labels.owner, labels.key, labels.value FROM objects CROSS JOIN labels ON labels.owner = objects.id
+WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
+  AND objects.kind = ? AND objects.reserved = 0
+ORDER BY labels.owner, labels.key
+"""
+
 
 def validate(labels: Mapping[str, str], context: str = "") -> None:
     """Raises InvalidArgument for a label that is too long; *context* stands before, as in `image.Labels`."""
@@ -48,11 +55,7 @@ def read(connection: sqlite3.Connection, owner: int) -> dict[str, str]:
 def read_all(connection: sqlite3.Connection, namespace: str, kind: str) -> dict[int, dict[str, str]]:
     """The labels of all objects of a kind by id; objects without any are left out."""
     found: dict[int, dict[str, str]] = {}
-    for owner, key, value in connection.execute(
-        "SELECT labels.owner, labels.key, labels.value FROM objects CROSS JOIN labels ON labels.owner = objects.id"
-        f" WHERE {objects.IN_NAMESPACE}",
-        (namespace, kind),
-    ):
+    for owner, key, value in connection.execute(_READ_ALL, (namespace, kind)):
         found.setdefault(owner, {})[key] = value
     return found
 

@@ -12,17 +12,11 @@ from typing import Final
 from pycontainerd.metadata.references import Edge
 from pycontainerd.metadata.transaction import Transaction
 
-BY_NAME: Final = (
-    "objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)"
-    " AND objects.kind = ? AND objects.name = ? AND objects.reserved = 0"
-)
-"""Condition for one visible object: arguments are the namespace's name, kind, name."""
-
-IN_NAMESPACE: Final = (
-    "objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)"
-    " AND objects.kind = ? AND objects.reserved = 0"
-)
-"""Condition for all visible objects of a kind: arguments are the namespace's name, kind."""
+_FIND: Final = """
+SELECT id FROM objects
+WHERE namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
+  AND kind = ? AND name = ? AND reserved = 0
+"""
 
 LABELS: Final = "label"
 """The origin of edges that labels mean."""
@@ -30,7 +24,7 @@ LABELS: Final = "label"
 
 def find(connection: sqlite3.Connection, namespace: str, kind: str, name: str) -> int | None:
     """The id of a visible object, None if there is none."""
-    row = connection.execute(f"SELECT id FROM objects WHERE {BY_NAME}", (namespace, kind, name)).fetchone()
+    row = connection.execute(_FIND, (namespace, kind, name)).fetchone()
     return None if row is None else int(row[0])
 
 

@@ -54,7 +54,7 @@ def meaning(kind: str, labels: Mapping[str, str]) -> Meaning:
     """What *labels* mean on an object of *kind*."""
     relevant = {key: value for key, value in labels.items() if key.startswith(PREFIX)}
     root, expires_ns = _root(kind, relevant)
-    if kind == kinds.LEASES or kind == kinds.NAMESPACES or not relevant:
+    if kind in (kinds.LEASES, kinds.NAMESPACES) or not relevant:
         return Meaning(frozenset(), root, expires_ns)
     return Meaning(frozenset(_edges(relevant)), root, expires_ns)
 

@@ -33,9 +33,9 @@ def from_timestamp(timestamp: Timestamp) -> int:
 
 
 def parse_rfc3339(text: str) -> int | None:
-    """*text* as Go's time.RFC3339 layout reads it, in nanoseconds since 1970 and clamped to 64 bits; None if it is none.
+    """*text* as Go's time.RFC3339 layout reads it, in nanoseconds since 1970; None if it is no such time.
 
-    More digits than nine after the second are cut.
+    It is clamped to 64 bits; digits after the ninth of a fraction are cut.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:

@@ -1,0 +1,93 @@
+"""Selectors as conditions in SQL, so that a list reads the rows that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pycontainerd.metadata.filters.syntax import Operator, Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the fields of a kind lie.
+
+    *texts* names the columns of plain fields, which are present when they are not empty; *maps* names, for the first
+    part of a path, the table (`owner`, `key`, `value`) that holds the rest. A path that stands in neither is absent.
+    What follows a plain field's name in a path is ignored if *loose* says so, as the original does for some.
+    """
+
+    texts: Mapping[tuple[str, ...], str]
+    maps: Mapping[str, str] = field(default_factory=lambda: {"labels": "labels"})
+    loose: frozenset[tuple[str, ...]] = frozenset()
+    opaque: frozenset[str] = frozenset()
+    """First parts of paths that no column knows: those conditions are left to `Filter.matches`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A condition and its arguments. If it is not *exact*, it lets through more than matches."""
+
+    sql: str
+    arguments: tuple[str, ...]
+    exact: bool
+
+
+_TRUE: Final = Where("1", (), exact=True)
+_FALSE: Final = Where("0", (), exact=True)
+
+
+def where(alternatives: Sequence[Sequence[Selector]], columns: Columns) -> Where:
+    """The condition that one of *alternatives* holds in all its selectors."""
+    return _joined((_joined((_one(each, columns) for each in selectors), "AND") for selectors in alternatives), "OR")
+
+
+def _joined(parts: Iterable[Where], word: str) -> Where:
+    parts = list(parts)
+    if not parts:
+        return _TRUE
+    if len(parts) == 1:
+        return parts[0]
+    return Where(
+        "(" + f" {word} ".join(part.sql for part in parts) + ")",
+        tuple(argument for part in parts for argument in part.arguments),
+        exact=all(part.exact for part in parts),
+    )
+
+
+def _one(selector: Selector, columns: Columns) -> Where:
+    if selector.operator is Operator.MATCHES or selector.path[0] in columns.opaque:
+        return Where("1", (), exact=False)
+    value, arguments = _value(selector.path, columns)
+    try:
+        for text in (*arguments, selector.value):
+            text.encode()
+    except UnicodeEncodeError:
+        # Bytes that are no UTF-8 equal nothing that is stored, and no key has them.
+        return Where("1", (), exact=False)
+    if value is None:
+        return _TRUE if selector.operator is Operator.NOT_EQUAL and selector.value else _FALSE
+    match selector.operator:
+        case Operator.PRESENT:
+            return Where(f"{value} <> ''", arguments, exact=True)
+        case Operator.EQUAL:
+            return Where(f"({value} = ? AND {value} <> '')", (*arguments, selector.value, *arguments), exact=True)
+        case Operator.NOT_EQUAL:
+            return Where(f"{value} <> ?", (*arguments, selector.value), exact=True)
+
+
+def _value(path: tuple[str, ...], columns: Columns) -> tuple[str | None, tuple[str, ...]]:
+    """The expression of a path's value, empty when it is absent, and its arguments; None for what nothing has."""
+    column = columns.texts.get(path)
+    if column is not None:
+        return column, ()
+    for loose in columns.loose:
+        if path[: len(loose)] == loose:
+            return columns.texts[loose], ()
+    table = columns.maps.get(path[0])
+    if table is not None:
+        # Values of such tables are never empty: labels and annotations without a value are not stored.
+        expression = f"coalesce((SELECT value FROM {table} WHERE owner = objects.id AND key = ?), '')"  # noqa: S608 - *table* is ours
+        return expression, (".".join(path[1:]),)
+    return None, ()
