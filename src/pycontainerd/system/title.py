@@ -22,21 +22,29 @@ from pycontainerd.system.libc import libc
 _MM_MAP: Final = struct.Struct("=12QII")
 """struct prctl_mm_map: 11 addresses, the auxiliary vector (none: unchanged) and its size, the executable (-1: same)."""
 
-_area: tuple[int, int] | None = None
-"""The marks as exec set them. Read once: later the end mark may be ours; a forked child has the same memory."""
+_marks: list[int] | None = None
+"""The marks as exec set them, in the order of struct prctl_mm_map. Read once: later the end of the arguments may be
+ours. A forked child has the same memory, and is spared the reading."""
+
+_ARGUMENTS: Final = 7
+"""Where the arguments' start is among the marks; their end follows."""
+
+
+def _read_marks() -> list[int]:
+    """Code, data, start and end of the heap, stack, arguments, environment: fields 26 to 51 of proc_pid_stat(5)."""
+    global _marks  # noqa: PLW0603 - a fact of the process image
+    if _marks is None:
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+        numbers = (26, 27, 45, 46, 47, 47, 28, 48, 49, 50, 51)
+        _marks = [int(fields[number - 3]) for number in numbers]
+    return _marks
 
 
 def argument_area() -> tuple[int, int]:
-    """Start and end address of the memory that holds the arguments; fields 48 and 49 of proc_pid_stat(5)."""
-    global _area  # noqa: PLW0603 - a fact of the process image
-    if _area is None:
-        _area = (_stat_field(48), _stat_field(49))
-    return _area
-
-
-def _stat_field(number: int) -> int:
-    with open("/proc/self/stat", "rb") as file:
-        return int(file.read().rpartition(b") ")[2].split()[number - 3])
+    """Start and end address of the memory that holds the arguments."""
+    start, end = _read_marks()[_ARGUMENTS : _ARGUMENTS + 2]
+    return start, end
 
 
 def set_title(arguments: Sequence[str], *, name: str | None = None) -> None:
@@ -49,15 +57,18 @@ def set_title(arguments: Sequence[str], *, name: str | None = None) -> None:
     if room > 0:
         ctypes.memmove(start, text.ljust(room, b"\0"), room)
         with suppress(OSError):  # NUL to the end then
-            _move_end(start, start + len(text))
+            _move_end(start + len(text))
     prctl.set_name(name if name is not None else os.path.basename(arguments[0]))
 
 
-def _move_end(start: int, end: int) -> None:
-    """Sets the marks of the arguments and leaves those of code, data, heap, stack and environment where they are."""
-    code, data, environment = ((_stat_field(number), _stat_field(number + 1)) for number in (26, 45, 50))
-    libc.sbrk.restype = ctypes.c_void_p
-    heap_end = libc.sbrk(0) or 0
-    marks = (*code, *data, _stat_field(47), heap_end, _stat_field(28), start, end, *environment)
+def _move_end(end: int) -> None:
+    """Sets the end of the arguments and leaves the other marks where they are, the heap's where it is now."""
+    marks = list(_read_marks())
+    marks[5] = _sbrk(0) or marks[4]
+    marks[_ARGUMENTS + 1] = end
     raw = ctypes.create_string_buffer(_MM_MAP.pack(*marks, 0, 0, 0xFFFFFFFF), _MM_MAP.size)
     prctl.prctl(prctl.PR_SET_MM, prctl.PR_SET_MM_MAP, ctypes.addressof(raw), _MM_MAP.size)
+
+
+_sbrk: Final = libc.sbrk
+_sbrk.restype = ctypes.c_void_p

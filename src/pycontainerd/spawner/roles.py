@@ -1,0 +1,20 @@
+"""What children of the spawner do. A role's module offers `warm` and its function takes request and descriptors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+ROLES: Final[Mapping[str, str]] = {
+    "shim": "pycontainerd.shim.child:main",
+    "apply": "pycontainerd.diff.apply_worker:main",
+}
+"""Name → `module:function`."""
+
+SHIM: Final = "shim"
+
+
+class Main(Protocol):
+    """The body of a child: gets its request and owns the descriptors; the result is its exit status."""
+
+    def __call__(self, request: bytes, fds: list[int]) -> int: ...
