@@ -15,15 +15,6 @@ class Mirror(Section, frozen=True, kw_only=True):
     endpoint: tuple[str, ...] = ()
 
 
-class TlsConfig(Section, frozen=True, kw_only=True):
-    """How a registry's certificate is checked, and our own."""
-
-    insecure_skip_verify: bool = False
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-
-
 class AuthConfig(Section, frozen=True, kw_only=True):
     """Credentials for a registry."""
 
@@ -34,10 +25,9 @@ class AuthConfig(Section, frozen=True, kw_only=True):
 
 
 class RegistryConfig(Section, frozen=True, kw_only=True):
-    """Credentials and TLS of one registry. Deprecated in favour of `config_path`."""
+    """Credentials of one registry. Deprecated in favour of `config_path`."""
 
     auth: AuthConfig | None = None
-    tls: TlsConfig | None = None
 
 
 class Registry(Section, frozen=True, kw_only=True):
@@ -80,9 +70,9 @@ class ImagesConfig(Section, frozen=True, kw_only=True):
     stats_collect_period: int = 10
     use_local_image_pull: bool = False
     pinned_images: dict[str, str] = field(default_factory=lambda: {"sandbox": "registry.k8s.io/pause:3.10.2"})
+    runtime_platforms: dict[str, ImagePlatform] = field(default_factory=dict)
     registry: Registry = Registry()
     image_decryption: ImageDecryption = ImageDecryption()
-    runtime_platforms: dict[str, ImagePlatform] = field(default_factory=dict)
 
 
 def _runc_options() -> dict[str, Any]:

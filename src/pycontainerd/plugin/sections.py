@@ -5,7 +5,7 @@ A section moves beside its plugin when that is built; until then its keys are kn
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from msgspec import field
 
@@ -172,6 +172,17 @@ class Overlayfs(Section, frozen=True, kw_only=True):
     mount_options: tuple[str, ...] = ()
 
 
+class Unpack(Section, frozen=True, kw_only=True):
+    """How images of a platform are unpacked."""
+
+    platform: str = ""
+    snapshotter: str = ""
+    differ: str = ""
+    config_type: str = ""
+    layer_types: tuple[str, ...] = ()
+    optional: bool = False
+
+
 class Transfer(Section, frozen=True, kw_only=True):
     """`[plugins.'io.containerd.transfer.v1.local']`"""
 
@@ -181,6 +192,6 @@ class Transfer(Section, frozen=True, kw_only=True):
     concurrent_layer_fetch_buffer: int = 0
     max_concurrent_uploaded_layers: int = 3
     check_platform_supported: bool = False
-    unpack_config: tuple[dict[str, Any], ...] = ()
+    unpack_config: tuple[Unpack, ...] = ()
     config_path: str = ""
     max_concurrent_unpacks: int = 1
