@@ -12,6 +12,18 @@ from typing import Final
 from pycontainerd.metadata.references import Edge
 from pycontainerd.metadata.transaction import Transaction
 
+BY_NAME: Final = (
+    "objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)"
+    " AND objects.kind = ? AND objects.name = ? AND objects.reserved = 0"
+)
+"""Condition for one visible object: arguments are the namespace's name, kind, name."""
+
+IN_NAMESPACE: Final = (
+    "objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)"
+    " AND objects.kind = ? AND objects.reserved = 0"
+)
+"""Condition for all visible objects of a kind: arguments are the namespace's name, kind."""
+
 _FIND: Final = """
 SELECT id FROM objects
 WHERE namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)

@@ -9,7 +9,8 @@ A service is a class over a service of the wire contract. Its methods carry the 
     async def write(self, requests: AsyncIterator[Part], call: Call) -> AsyncIterator[Reply]   (a generator)
 
 A method only translates: wire in, store call, wire out. A method of the contract that the class lacks answers
-UNIMPLEMENTED.
+UNIMPLEMENTED. In place of a message, a method may return or yield its bytes, where what is stored is what is sent:
+a server passes each reply through `encoded`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class Method:
             client_streaming=descriptor.client_streaming,
             server_streaming=descriptor.server_streaming,
         )
+
+
+def encoded(reply: Message | bytes) -> bytes:
+    """The bytes of a reply, which a service may have had ready."""
+    return reply if isinstance(reply, bytes) else reply.SerializeToString()
 
 
 class Service:

@@ -13,7 +13,7 @@ from pycontainerd.api import ttrpc_pb2
 from pycontainerd.errors import DeadlineExceeded, Error, Internal, InvalidArgument, Unimplemented
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.driver import Driver, Peer, Task, Timer, Transport
-from pycontainerd.rpc.service import Handler, Method, ServiceTable
+from pycontainerd.rpc.service import Handler, Method, ServiceTable, encoded
 from pycontainerd.rpc.status import to_status
 from pycontainerd.rpc.ttrpc.frames import (
     DATA,
@@ -212,7 +212,7 @@ class _Stream:
     async def _single_reply(self, argument: Any, call: Call) -> None:
         driver = self._connection.driver
         try:
-            reply = (await self._handler.function(argument, call)).SerializeToString()
+            reply = encoded(await self._handler.function(argument, call))
         except driver.cancelled:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is the answer to its call
@@ -225,7 +225,7 @@ class _Stream:
         replies = self._handler.function(argument, call)
         try:
             async for reply in replies:
-                await connection.send(self._number, reply.SerializeToString())
+                await connection.send(self._number, encoded(reply))
         except (connection.driver.cancelled, ConnectionClosed):
             self._release()
             raise

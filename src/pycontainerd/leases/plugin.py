@@ -1,0 +1,20 @@
+"""The plugins of the leases: the manager, and the service on it."""
+
+from __future__ import annotations
+
+from pycontainerd.leases.service import LeasesService
+from pycontainerd.leases.store import LeaseStore
+from pycontainerd.plugin import types
+from pycontainerd.plugin.registration import Init, plugin
+
+
+@plugin(types.LEASE, "manager", requires=[types.METADATA, types.GC])
+async def manager(init: Init) -> LeaseStore:
+    leases: LeaseStore = init.plugins.single(types.METADATA).leases
+    leases.collect_with(init.plugins.single(types.GC))
+    return leases
+
+
+@plugin(types.GRPC, "leases", requires=[types.LEASE])
+async def leases(init: Init) -> LeasesService:
+    return LeasesService(init.plugins.single(types.LEASE))
