@@ -14,8 +14,8 @@ CLOSED_TEXT: Final = "ttrpc: closed"
 class ConnectionClosed(Unknown):
     """The other end is gone: nothing is known of what was asked."""
 
-    def __init__(self) -> None:
-        super().__init__(CLOSED_TEXT)
+    def __init__(self, message: str = CLOSED_TEXT, *, hint: str = "", bare: bool = False) -> None:
+        super().__init__(message, hint=hint, bare=bare)
 
 
 class Link:

@@ -1,0 +1,57 @@
+"""The daemon's connection to a shim, by the address that the shim gave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Final, Protocol
+
+from pycontainerd.errors import Error, Unimplemented, Unknown
+from pycontainerd.rpc.asyncio_driver import AsyncioDriver
+from pycontainerd.rpc.client import Client
+from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
+from pycontainerd.runtime.bootstrap import GRPC, Bootstrap
+
+DIAL_S: Final = 100.0
+"""How long a shim may take to accept a connection, as in the original."""
+
+_UNIX: Final = "unix://"
+
+
+class ShimConnection(Client, Protocol):
+    """A client that also tells when its server is gone."""
+
+    async def wait_closed(self) -> None:
+        """Returns when the connection is lost or closed."""
+
+
+async def connect(bootstrap: Bootstrap, *, timeout_s: float = DIAL_S) -> ShimConnection:
+    """Connects to the shim at *bootstrap*.
+
+    Raises Unknown if nobody answers there, Unimplemented for an address of a kind that we can't reach.
+    """
+    path = socket_path(bootstrap)
+    driver = AsyncioDriver()
+    try:
+        async with asyncio.timeout(timeout_s or None):
+            if bootstrap.protocol == GRPC:
+                raise Unimplemented(f"shim at {bootstrap.address}: its protocol is gRPC")
+            connection = TtrpcClientConnection(driver)
+            await driver.connect_unix(path, connection)
+            return connection
+    except Error:
+        raise
+    except OSError as error:  # also a timeout
+        reason = os.strerror(error.errno).lower() if error.errno else "timeout"
+        kind = "gRPC" if bootstrap.protocol == GRPC else "TTRPC"
+        raise Unknown(f"failed to create {kind} connection: dial unix {path}: connect: {reason}") from error
+
+
+def socket_path(bootstrap: Bootstrap) -> str:
+    """The path of the unix socket; an abstract one begins with NUL. Raises Unimplemented for other kinds of sockets."""
+    address = bootstrap.address
+    if address.startswith(_UNIX):
+        return address.removeprefix(_UNIX)
+    if "://" in address:
+        raise Unimplemented(f"shim at {address}: only unix sockets can be reached")
+    return address if bootstrap.protocol == GRPC else f"\0{address}"

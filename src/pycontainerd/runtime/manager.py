@@ -1,0 +1,316 @@
+"""Shims from their start to their end: started, watched, taken away, and cleaned up after when they die.
+
+A connection that ends although nobody has ended it means that the shim died, and with it whatever watched over the
+container. What is left is removed by the shim's own `delete`, clients hear of the exit and the deletion, and the task
+is gone (runtime-shim.md §4). Since that kills a container that still runs, the shim is asked once more before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+
+from pycontainerd import faults
+from pycontainerd.api.containerd import events_pb2
+from pycontainerd.clock import Clock
+from pycontainerd.errors import Error, Unknown
+from pycontainerd.events.exchange import Exchange
+from pycontainerd.log import fields
+from pycontainerd.plugin.registration import Spawn
+from pycontainerd.runtime import executable
+from pycontainerd.runtime.bootstrap import Bootstrap
+from pycontainerd.runtime.bundle import Bundle
+from pycontainerd.runtime.connection import connect
+from pycontainerd.runtime.discovery import Discovery, ShimBinary
+from pycontainerd.runtime.executable import Surroundings
+from pycontainerd.runtime.logcopy import LogCopy
+from pycontainerd.runtime.model import Exit, Payload
+from pycontainerd.runtime.registry import Registry
+from pycontainerd.runtime.shim import Shim
+from pycontainerd.runtime.spawned import OurShims
+from pycontainerd.runtime.spec import SpecView
+from pycontainerd.runtime.task_api import TaskApi
+
+T = TypeVar("T")
+
+_LOG: Final = logging.getLogger(__name__)
+
+UNKNOWN_EXIT: Final = 255
+"""The status of a container of which nobody can tell how it ended."""
+
+faults.declare("runtime.shim.started", "runtime.bootstrap.written", "runtime.shim.gone")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long shims may take, in seconds; 0 means no limit. See the section `timeouts` of the configuration."""
+
+    cleanup_s: float = 5
+    load_s: float = 5
+    shutdown_s: float = 3
+    state_s: float = 2
+    stats_s: float = 2
+
+    @classmethod
+    def of(cls, timeouts: Mapping[str, float]) -> Self:
+        """The configured ones; what is not configured stays as it is."""
+        names = {
+            "cleanup_s": "shim.cleanup",
+            "load_s": "shim.load",
+            "shutdown_s": "shim.shutdown",
+            "state_s": "task.state",
+            "stats_s": "metrics.shimstats",
+        }
+        given = {field: timeouts.get(f"io.containerd.timeout.{name}") for field, name in names.items()}
+        return cls(**{field: value for field, value in given.items() if value is not None})
+
+
+class ShimManager:
+    """All shims of a daemon. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        about: Surroundings,
+        *,
+        discovery: Discovery,
+        ours: OurShims,
+        exchange: Exchange,
+        spawn: Spawn,
+        clock: Clock,
+        timeouts: Timeouts,
+    ) -> None:
+        self.shims = Registry()
+        self.discovery = discovery
+        self.about = about
+        self.timeouts = timeouts
+        self._ours = ours
+        self._exchange = exchange
+        self._spawn = spawn
+        self._clock = clock
+        self._stopping = False
+
+    async def close(self) -> None:
+        """Lets go of all shims: they and their containers live on."""
+        self._stopping = True
+        for shim in self.shims:
+            shim.gone = True
+            await shim.connection.close()
+            shim.log.close()
+
+    async def start(
+        self, bundle: Bundle, binary: ShimBinary, spec: bytes, view: SpecView, options: Payload | None
+    ) -> Shim:
+        """Makes *bundle* and a shim that serves it; whatever was made is gone again if that fails.
+
+        Raises Unknown with what the shim said. The caller has reserved the id, and registers the shim.
+        """
+        bundle.make()
+        try:
+            log = LogCopy(bundle.open_log())
+            try:
+                bootstrap = await self._process(bundle, binary, spec, view, options)
+                faults.reach("runtime.shim.started")
+                shim = await self._connected(bundle, binary, bootstrap, log)
+            except BaseException:
+                log.close()
+                raise
+        except BaseException:
+            await self.undo(asyncio.to_thread(bundle.delete), f"remove bundle {bundle.id}")
+            raise
+        return shim
+
+    def guess(self, bundle: Bundle) -> Bootstrap:
+        """Where a shim of ours, if there is one, serves a bundle that does not tell it."""
+        return self._ours.bootstrap(bundle.namespace, bundle.id)
+
+    def keep(self, shim: Shim) -> None:
+        """Registers *shim* and watches over it from now on."""
+        self.shims.add(shim)
+        self._spawn(self._watch(shim), name=f"shim {shim.namespace}/{shim.id}")
+
+    async def remove(self, shim: Shim, *, force: bool) -> None:
+        """Takes away a shim whose task was deleted, and its bundle, and forgets it.
+
+        With *force* a container that may be left is removed by the shim's `delete`. That is also done for every shim
+        that is not ours: some of them have more to clean up than what Delete and Shutdown do.
+        """
+        shim.gone = True
+        if not shim.sandbox:
+            await self._shut_down(shim)
+        await shim.connection.close()
+        if force or not shim.binary.ours:
+            await self._delete_by_binary(shim.bundle, shim.binary)
+        shim.log.close()
+        faults.reach("runtime.shim.gone")
+        await asyncio.to_thread(shim.bundle.delete)
+        self.shims.remove(shim)
+
+    async def load(self, bundle: Bundle, binary: ShimBinary, bootstrap: Bootstrap) -> Shim:
+        """Connects to the shim that an earlier daemon has started for *bundle*.
+
+        Raises what connecting or the shim's first answer raise; nothing is changed then.
+        """
+        log = LogCopy(bundle.open_log())
+        try:
+            connection = await connect(bootstrap, timeout_s=self.timeouts.load_s)
+            shim = Shim(bundle, binary, bootstrap, connection, log, sandbox=bundle.read_sandbox())
+            try:
+                await shim.api.connect(bundle.id, timeout_s=self.timeouts.load_s)
+            except BaseException:
+                await connection.close()
+                raise
+        except BaseException:
+            log.close()
+            raise
+        return shim
+
+    async def clean_up(self, bundle: Bundle, binary: ShimBinary) -> Exit:
+        """Removes what a dead shim has left: how its task ended, as far as anyone knows."""
+        exit_ = await self._delete_by_binary(bundle, binary)
+        await asyncio.to_thread(bundle.delete)
+        return exit_ or Exit(0, UNKNOWN_EXIT, self._clock.now_ns())
+
+    def tell_exit(self, namespace: str, container: str, id_: str, exit_: Exit) -> None:
+        """Publishes the exit of a process, unless it was told already."""
+        event = events_pb2.TaskExit(container_id=container, id=id_, pid=exit_.pid, exit_status=exit_.status)
+        event.exited_at.seconds, event.exited_at.nanos = divmod(exit_.exited_at_ns, 1_000_000_000)
+        self._exchange.publish_exit(namespace, event)
+
+    def tell_gone(self, namespace: str, id_: str, exit_: Exit) -> None:
+        """Publishes how a task that nobody has deleted ended, and that it is gone."""
+        self.tell_exit(namespace, id_, id_, exit_)
+        event = events_pb2.TaskDelete(container_id=id_, pid=exit_.pid, exit_status=exit_.status)
+        event.exited_at.seconds, event.exited_at.nanos = divmod(exit_.exited_at_ns, 1_000_000_000)
+        self._exchange.publish(namespace, "/tasks/delete", event)
+
+    async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Runs *work* to its end even if the caller is cancelled: half a deletion is worse than a whole one."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def body() -> None:
+            try:
+                result = await work
+            except Exception as error:  # noqa: BLE001 - it is the caller's, who may be gone
+                if done.cancelled():
+                    _LOG.warning("failed to %s", name, extra=fields(error=error))
+                else:
+                    done.set_exception(error)
+            else:
+                if not done.cancelled():
+                    done.set_result(result)
+
+        self._spawn(body(), name=name)
+        return await done
+
+    async def undo(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Like `finish`, for what takes back something that failed: the first failure is what the caller must hear."""
+
+        async def body() -> None:
+            try:
+                await work
+            except (Error, OSError) as error:
+                _LOG.warning("failed to %s", name, extra=fields(error=error))
+
+        await self.finish(body(), name)
+
+    async def _process(
+        self, bundle: Bundle, binary: ShimBinary, spec: bytes, view: SpecView, options: Payload | None
+    ) -> Bootstrap:
+        """A process that serves *bundle*, which is filled meanwhile if the shim is ours."""
+        if not binary.ours:
+            await asyncio.to_thread(self._fill, bundle, binary, spec, view)
+            bootstrap = await executable.start(self.about, binary, bundle, options)
+        else:
+            filling = asyncio.to_thread(self._fill, bundle, binary, spec, view)
+            bootstrap = await _both(self._ours.start(bundle, view.group()), filling)
+        bundle.write_bootstrap(bootstrap)
+        faults.reach("runtime.bootstrap.written")
+        return bootstrap
+
+    def _fill(self, bundle: Bundle, binary: ShimBinary, spec: bytes, view: SpecView) -> None:
+        bundle.fill(spec, view.root_gid())
+        bundle.write_binary_path(binary.path)
+
+    async def _connected(self, bundle: Bundle, binary: ShimBinary, bootstrap: Bootstrap, log: LogCopy) -> Shim:
+        try:
+            connection = await connect(bootstrap)
+        except BaseException as error:
+            await self.undo(self._delete_by_binary(bundle, binary), f"end shim {bundle.id}")
+            if isinstance(error, Error):
+                raise error.within("start failed") from None
+            raise
+        return Shim(bundle, binary, bootstrap, connection, log)
+
+    async def _shut_down(self, shim: Shim) -> None:
+        try:
+            await shim.api.shutdown(shim.id, timeout_s=self.timeouts.shutdown_s)
+        except Error as error:
+            # A shim that is on its way out may close the connection before it answers.
+            _LOG.debug("shutdown of shim", extra=fields(id=shim.id, namespace=shim.namespace, error=error))
+
+    async def _watch(self, shim: Shim) -> None:
+        """Waits for the end of the connection, and cleans up if nobody has asked for it."""
+        while True:
+            await shim.connection.wait_closed()
+            if shim.gone or self._stopping:
+                return
+            if not await self._connect_again(shim):
+                break
+        _LOG.info("cleaning up after shim disconnected", extra=fields(id=shim.id, namespace=shim.namespace))
+        async with shim.removing:
+            if self.shims.holds(shim):
+                await self._bury(shim)
+
+    async def _bury(self, shim: Shim) -> None:
+        shim.gone = True
+        shim.log.close()
+        try:
+            exit_ = await self.clean_up(shim.bundle, shim.binary)
+        except OSError as error:
+            _LOG.warning("failed to clean up after shim disconnected", extra=fields(id=shim.id, error=error))
+            exit_ = Exit(0, UNKNOWN_EXIT, self._clock.now_ns())
+        self.tell_gone(shim.namespace, shim.id, exit_)
+        self.shims.remove(shim)
+
+    async def _connect_again(self, shim: Shim) -> bool:
+        """Whether the shim lives and only its connection was lost; it has a new one then."""
+        try:
+            connection = await connect(shim.bootstrap, timeout_s=self.timeouts.load_s)
+        except Error:
+            return False
+        api = TaskApi(connection, shim.bootstrap, shim.namespace)
+        try:
+            await api.connect(shim.id, timeout_s=self.timeouts.load_s)
+        except Error:
+            await connection.close()
+            return False
+        _LOG.warning("connected to shim again", extra=fields(id=shim.id, namespace=shim.namespace))
+        shim.connection, shim.api = connection, api
+        return True
+
+    async def _delete_by_binary(self, bundle: Bundle, binary: ShimBinary) -> Exit | None:
+        """The exit that the shim's `delete` tells; None, and a line in the log, if it fails."""
+        about = {"id": bundle.id, "namespace": bundle.namespace}
+        try:
+            exit_, warnings = await executable.delete(self.about, binary, bundle, timeout_s=self.timeouts.cleanup_s)
+        except (Unknown, TimeoutError) as error:
+            _LOG.warning("failed to clean up after shim", extra=fields(error=error, **about))
+            return None
+        if warnings:
+            text = warnings[:4096].decode(errors="replace")
+            _LOG.debug("warnings while cleaning up after shim", extra=fields(warnings=text, **about))
+        return exit_
+
+
+async def _both(first: Coroutine[Any, Any, Bootstrap], second: Coroutine[Any, Any, None]) -> Bootstrap:
+    """Runs both at the same time: the result of *first*. The first failure is raised, alone, when both have ended."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            result = group.create_task(first, name="start shim")
+            group.create_task(second, name="fill bundle")
+    except* Exception as errors:  # noqa: BLE001 - raised again, without the group around it
+        raise errors.exceptions[0] from None
+    return result.result()

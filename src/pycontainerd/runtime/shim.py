@@ -1,0 +1,43 @@
+"""A shim that the daemon is connected to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from pycontainerd.runtime.bootstrap import Bootstrap
+from pycontainerd.runtime.bundle import Bundle
+from pycontainerd.runtime.connection import ShimConnection
+from pycontainerd.runtime.discovery import ShimBinary
+from pycontainerd.runtime.logcopy import LogCopy
+from pycontainerd.runtime.task_api import TaskApi
+
+
+@dataclass(slots=True, eq=False)
+class Shim:
+    """A bundle, the process that serves it, and the connection to that process.
+
+    *removing* is held by whoever takes the shim away, so that nobody else does at the same time. *gone* is set then:
+    the end of the connection is expected from there on.
+    """
+
+    bundle: Bundle
+    binary: ShimBinary
+    bootstrap: Bootstrap
+    connection: ShimConnection
+    log: LogCopy
+    sandbox: str = ""
+    api: TaskApi = field(init=False)
+    removing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    gone: bool = False
+
+    def __post_init__(self) -> None:
+        self.api = TaskApi(self.connection, self.bootstrap, self.bundle.namespace)
+
+    @property
+    def id(self) -> str:
+        return self.bundle.id
+
+    @property
+    def namespace(self) -> str:
+        return self.bundle.namespace

@@ -1,0 +1,258 @@
+"""Tasks by container: created, asked and deleted. Everything is a call to the shim that has the task.
+
+A daemon that has just started may serve before it has found all of its shims again: whoever asks for a task waits until
+`recovered` is set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from typing import Final
+
+from pycontainerd import faults
+from pycontainerd.api.containerd.types_pb2 import RuntimeInfo
+from pycontainerd.errors import Error, InvalidArgument, NotFound, Unknown
+from pycontainerd.rpc.call import check_identifier
+from pycontainerd.rpc.ttrpc.link import ConnectionClosed
+from pycontainerd.runtime import executable, spec
+from pycontainerd.runtime.bundle import Bundle
+from pycontainerd.runtime.manager import ShimManager
+from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, State, Stdio
+from pycontainerd.runtime.shim import Shim
+from pycontainerd.tasks.model import Containers, ContainerView, NewTask, Statistics
+
+faults.declare("tasks.create.started", "tasks.create.created", "tasks.delete.deleted")
+
+DEFAULT_RUNTIME: Final = "io.containerd.runc.v2"
+
+
+class Tasks:
+    """The tasks of a daemon; *state* and *root* are where their bundles and work directories lie."""
+
+    def __init__(
+        self, manager: ShimManager, containers: Containers, state: str, root: str, now_ns: Callable[[], int]
+    ) -> None:
+        self.manager = manager
+        self.recovered = asyncio.Event()
+        self._containers = containers
+        self._state = state
+        self._root = root
+        self._now_ns = now_ns
+
+    async def create(self, namespace: str, container: ContainerView, task: NewTask) -> int:
+        """Makes the container of a task, in a shim: the pid of its init, which waits to be started.
+
+        Raises AlreadyExists, or what shim and runtime answer.
+        """
+        manager = self.manager
+        with manager.shims.reserved(namespace, task.id):
+            shim = await self._start_shim(namespace, container, task)
+            faults.reach("tasks.create.started")
+            try:
+                pid = await shim.api.create(
+                    task.id,
+                    shim.bundle.path,
+                    rootfs=task.rootfs,
+                    stdio=task.stdio,
+                    checkpoint=task.checkpoint,
+                    options=task.options or container.options,
+                )
+            except BaseException as error:
+                await manager.undo(self._abandon(shim), f"take back task {task.id}")
+                if isinstance(error, Error):
+                    raise error.within("failed to create shim task") from None
+                raise
+            faults.reach("tasks.create.created")
+            manager.keep(shim)
+        return pid
+
+    async def delete(self, namespace: str, id_: str) -> Exit:
+        """Deletes a task that is created or stopped, and ends its shim: how it ended.
+
+        Raises NotFound, or what the shim answers if the task is in another state.
+        """
+        shim = await self._shim(namespace, id_)
+        return await self.manager.finish(self._delete(shim), f"delete task {id_}")
+
+    async def delete_process(self, namespace: str, id_: str, exec_id: str) -> Exit:
+        """Deletes an exec that is created or stopped, or the task if *exec_id* is empty."""
+        if not exec_id:
+            return await self.delete(namespace, id_)
+        shim = await self._shim(namespace, id_)
+        return await shim.api.delete(id_, exec_id)
+
+    async def start(self, namespace: str, id_: str, exec_id: str) -> int:
+        """Starts the task or one of its execs: the pid."""
+        shim = await self._shim(namespace, id_)
+        try:
+            return await shim.api.start(id_, exec_id)
+        except ConnectionClosed:
+            if exec_id:
+                raise NotFound("") from None
+            raise
+
+    async def state(self, namespace: str, id_: str, exec_id: str) -> State:
+        """The state of the task or an exec. Raises NotFound also when the shim has just died, DeadlineExceeded."""
+        shim = await self._shim(namespace, id_)
+        try:
+            return await shim.api.state(id_, exec_id, timeout_s=self.manager.timeouts.state_s)
+        except ConnectionClosed:
+            raise NotFound("") from None
+
+    async def states(self, namespace: str) -> list[State]:
+        """The states of all tasks of *namespace*; those that can't be asked are left out."""
+        await self.recovered.wait()
+        timeout_s = self.manager.timeouts.state_s
+        shims = self.manager.shims.of_namespace(namespace)
+        answers = await asyncio.gather(
+            *(shim.api.state(shim.id, "", timeout_s=timeout_s) for shim in shims), return_exceptions=True
+        )
+        return [answer for answer in answers if isinstance(answer, State)]
+
+    async def add_exec(self, namespace: str, id_: str, exec_id: str, stdio: Stdio, process: Payload) -> None:
+        """Adds a process that `start` starts. Raises InvalidArgument for a bad id, AlreadyExists."""
+        shim = await self._shim(namespace, id_)
+        try:
+            check_identifier(exec_id)
+        except InvalidArgument as error:
+            raise error.within(f"invalid exec id {exec_id}") from None
+        await shim.api.exec(id_, exec_id, stdio, process)
+
+    async def kill(self, namespace: str, id_: str, exec_id: str, signal: int, *, all_: bool) -> None:
+        shim = await self._shim(namespace, id_)
+        await shim.api.kill(id_, exec_id, signal, all_=all_)
+
+    async def wait(self, namespace: str, id_: str, exec_id: str) -> Exit:
+        """Waits for the end of the task or an exec. Raises what the connection ends with if the shim dies."""
+        shim = await self._shim(namespace, id_)
+        try:
+            return await shim.api.wait(id_, exec_id)
+        except ConnectionClosed:
+            if exec_id:
+                raise NotFound("") from None
+            raise
+
+    async def pause(self, namespace: str, id_: str) -> None:
+        shim = await self._shim(namespace, id_)
+        await shim.api.pause(id_)
+
+    async def resume(self, namespace: str, id_: str) -> None:
+        shim = await self._shim(namespace, id_)
+        await shim.api.resume(id_)
+
+    async def pids(self, namespace: str, id_: str) -> list[ProcessInfo]:
+        shim = await self._shim(namespace, id_)
+        return await shim.api.pids(id_)
+
+    async def resize_pty(self, namespace: str, id_: str, exec_id: str, width: int, height: int) -> None:
+        shim = await self._shim(namespace, id_)
+        await shim.api.resize_pty(id_, exec_id, width, height)
+
+    async def close_io(self, namespace: str, id_: str, exec_id: str, *, stdin: bool) -> None:
+        """Closes the stdin of a process, if that is what is asked. Raises NotFound for an unknown exec in any case."""
+        shim = await self._shim(namespace, id_)
+        if stdin:
+            await shim.api.close_stdin(id_, exec_id)
+        elif exec_id:
+            await self.state(namespace, id_, exec_id)
+
+    async def update(self, namespace: str, id_: str, resources: Payload, annotations: dict[str, str]) -> None:
+        """Changes the resources of a task."""
+        shim = await self._shim(namespace, id_)
+        await shim.api.update(id_, resources, annotations)
+
+    async def statistics(self, namespace: str, wanted: Callable[[str], bool]) -> list[Statistics]:
+        """The figures of those tasks of *namespace* whose id is *wanted*; those that can't be asked are left out."""
+        await self.recovered.wait()
+        timeout_s = self.manager.timeouts.stats_s
+        shims = [shim for shim in self.manager.shims.of_namespace(namespace) if wanted(shim.id)]
+        answers = await asyncio.gather(
+            *(shim.api.stats(shim.id, timeout_s=timeout_s) for shim in shims), return_exceptions=True
+        )
+        now_ns = self._now_ns()
+        return [
+            Statistics(shim.id, now_ns, answer)
+            for shim, answer in zip(shims, answers, strict=True)
+            if isinstance(answer, Payload)
+        ]
+
+    async def runtime_info(self, runtime: str, options: Payload | None) -> RuntimeInfo:
+        """What the shim of *runtime* tells of itself and of the OCI runtime below it. Raises Unknown."""
+        try:
+            binary = self.manager.discovery.resolve(runtime or DEFAULT_RUNTIME)
+        except Error as error:
+            raise error.within("failed to resolve runtime path") from None
+        return await executable.info(self.manager.about, binary, options)
+
+    def bundle(self, namespace: str, id_: str) -> Bundle:
+        """Where the bundle of a task lies."""
+        return Bundle(
+            namespace, id_, os.path.join(self._state, namespace, id_), os.path.join(self._root, namespace, id_)
+        )
+
+    async def container(self, namespace: str, id_: str) -> ContainerView:
+        """The record that a task is made from. Raises NotFound."""
+        container = await self._containers.container(namespace, id_)
+        await self.recovered.wait()
+        return container
+
+    async def _shim(self, namespace: str, id_: str) -> Shim:
+        """The shim of a task whose container has a record. Raises NotFound for either."""
+        await self._containers.require(namespace, id_)
+        await self.recovered.wait()
+        return self.manager.shims.get(namespace, id_)
+
+    async def _start_shim(self, namespace: str, container: ContainerView, task: NewTask) -> Shim:
+        runtime = task.runtime or container.runtime
+        options = task.options or container.options
+        try:
+            if not container.spec:
+                raise Unknown(f'start failed: container "{container.id}" in namespace "{namespace}" has no spec')
+            view = spec.view(container.spec)
+            try:
+                binary = self.manager.discovery.resolve(runtime)
+            except Error as error:
+                raise error.within("failed to resolve runtime path") from None
+            if view.has_idmap_mounts():
+                await self._check_idmap(runtime, options)
+            bundle = self.bundle(namespace, container.id)
+            return await self.manager.start(bundle, binary, container.spec, view, options)
+        except Error as error:
+            raise error.within("failed to start shim") from None
+
+    async def _check_idmap(self, runtime: str, options: Payload | None) -> None:
+        """Raises Unknown if the OCI runtime does not say that it can map the ids of mounts."""
+        info = await self.runtime_info(runtime, options)
+        try:
+            features = json.loads(info.features.value or b"{}")
+            enabled = features["linux"]["mountExtensions"]["idmap"]["enabled"]
+        except (ValueError, KeyError, TypeError):
+            enabled = False
+        if not enabled:
+            raise Unknown(
+                "failed to validate OCI runtime features: idmap mounts not supported: "
+                f"the features of runtime {runtime} don't have linux.mountExtensions.idmap.enabled"
+            )
+
+    async def _abandon(self, shim: Shim) -> None:
+        """Takes away a shim whose task could not be created."""
+        with contextlib.suppress(Error):  # there may be no container; what else is left is removed by force
+            await shim.api.delete(shim.id, "", timeout_s=self.manager.timeouts.cleanup_s)
+        await self.manager.remove(shim, force=True)
+
+    async def _delete(self, shim: Shim) -> Exit:
+        async with shim.removing:
+            if not self.manager.shims.holds(shim):
+                raise NotFound(f"task {shim.id} not found", bare=True)
+            try:
+                exit_ = await shim.api.delete(shim.id, "")
+            except NotFound:
+                await self.manager.remove(shim, force=True)
+                raise
+            faults.reach("tasks.delete.deleted")
+            await self.manager.remove(shim, force=False)
+            return exit_
