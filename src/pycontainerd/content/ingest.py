@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pycontainerd import faults
 from pycontainerd.content import disk, times
 from pycontainerd.content.model import CANONICAL, Digest, hasher
+from pycontainerd.metadata.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -201,12 +202,7 @@ def _stored_total(directory: str) -> int:
 
 def _time_in(directory: str, name: str) -> int | None:
     text = disk.read_text(os.path.join(directory, name))
-    if not text:
-        return None
-    try:
-        return times.parse_ns(text)
-    except ValueError:
-        return None
+    return None if text is None else parse_rfc3339(text)
 
 
 def _hash_file(descriptor: int, running: _Hash) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -142,6 +142,17 @@ class LocalContent:
         except FileNotFoundError:
             raise NotFound(f"stat {directory}/data: no such file or directory") from None
         return IngestStatus(ref, offset, total, started_ns, updated_ns)
+
+    async def statuses(self, names: Sequence[tuple[str, str]]) -> list[IngestStatus]:
+        """How far each ingest of *names* (name, ref) is; those without bytes on disk are left out."""
+        return await self._threads.run(self._statuses, names)
+
+    def _statuses(self, names: Sequence[tuple[str, str]]) -> list[IngestStatus]:
+        found: list[IngestStatus] = []
+        for name, ref in names:
+            with suppress(NotFound):
+                found.append(self.status(name, ref))
+        return found
 
     async def discard(self, name: str) -> None:
         """Drops the ingest *name*, if it exists."""

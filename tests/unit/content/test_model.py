@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pycontainerd.content import times
 from pycontainerd.content.model import Digest, InvalidDigest
+from pycontainerd.metadata.times import parse_rfc3339
 
 FORMAT = "invalid checksum digest format"
 LENGTH = "invalid checksum digest length"
@@ -63,19 +64,9 @@ def test_a_digest_is_read_as_it_is_written(form: tuple[str, int], data: st.DataO
 )
 def test_a_time_is_written_as_go_writes_it(time_ns: int, text: str) -> None:
     assert times.format_ns(time_ns) == text
-    assert times.parse_ns(text) == time_ns
-
-
-def test_a_time_of_another_zone_is_read() -> None:
-    assert times.parse_ns("1970-01-01T01:30:00.5+01:30") == 500_000_000
-
-
-@pytest.mark.parametrize("text", ["", "now", "2026-11-24", "2026-13-24T00:00:00Z", "2026-11-24T07:39:58", "١٢٣"])
-def test_a_text_that_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="time|month"):
-        times.parse_ns(text)
+    assert parse_rfc3339(text) == time_ns
 
 
 @given(st.integers(min_value=-(2**62), max_value=2**62))
 def test_every_time_survives_the_file(time_ns: int) -> None:
-    assert times.parse_ns(times.format_ns(time_ns)) == time_ns
+    assert parse_rfc3339(times.format_ns(time_ns)) == time_ns

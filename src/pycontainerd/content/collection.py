@@ -1,0 +1,49 @@
+"""What the collector takes from the disk: blobs that no row names, ingests that have no row."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from pycontainerd import faults
+from pycontainerd.content import rows
+from pycontainerd.content.local import LocalContent
+from pycontainerd.content.model import Digest
+from pycontainerd.errors import Error
+from pycontainerd.metadata.database import Database
+
+faults.declare("content.collect.listed")
+
+_log: Final = logging.getLogger(__name__)
+
+
+class ContentCollection:
+    """The content store's side of the collector; safe beside writers and readers."""
+
+    def __init__(self, database: Database, backend: LocalContent) -> None:
+        self._database = database
+        self._backend = backend
+
+    async def collect(self) -> None:
+        """Removes what no row names any more."""
+        # The disk is read first: what comes later is no candidate, and whose row comes later is found below.
+        found = await self._backend.list_blobs()
+        faults.reach("content.collect.listed")
+        if found:
+            named = await self._database.read(rows.all_named)
+            for digest in found:
+                if str(digest) not in named:
+                    await self._remove(digest)
+        await self._backend.remove_other_ingests(lambda: self._database.read(rows.all_ingests))
+
+    async def _remove(self, digest: Digest) -> None:
+        try:
+            if await self._backend.remove_unless(digest, lambda: self._is_named(digest)):
+                _log.debug("removed content", extra={"fields": {"key": str(digest)}})
+        except Error as error:
+            # One that can't be removed must not keep the others; the next collection tries again.
+            _log.warning("failed to remove content %s: %s", digest, error)
+
+    def _is_named(self, digest: Digest) -> bool:
+        with self._database.reading() as connection:
+            return rows.named_by_any(connection, str(digest))

@@ -1,0 +1,129 @@
+"""The Content service: wire in, store call, wire out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import ClassVar, Final
+
+from google.protobuf.empty_pb2 import Empty
+
+from pycontainerd.api.containerd.services.content import v1_pb2 as pb
+from pycontainerd.content.model import BlobInfo, Digest, IngestStatus, InvalidDigest
+from pycontainerd.content.store import ContentStore
+from pycontainerd.content.write_stream import WriteStream
+from pycontainerd.errors import InvalidArgument, OutOfRange
+from pycontainerd.metadata.times import to_timestamp
+from pycontainerd.quoting import quote
+from pycontainerd.rpc.call import Call
+from pycontainerd.rpc.service import Service
+
+READ_BYTES: Final = 1 << 20
+"""Data in one message of Read."""
+
+
+class ContentService(Service):
+    """`containerd.services.content.v1.Content`"""
+
+    contract: ClassVar = pb.DESCRIPTOR.services_by_name["Content"]
+
+    def __init__(self, store: ContentStore) -> None:
+        self._store = store
+
+    async def info(self, request: pb.InfoRequest, call: Call) -> pb.InfoResponse:
+        digest = _validated(request.digest)
+        return pb.InfoResponse(info=_info(self._store.info(call.namespace, digest)))
+
+    async def update(self, request: pb.UpdateRequest, call: Call) -> pb.UpdateResponse:
+        if not request.HasField("info"):
+            raise InvalidArgument("update content: info must be set")
+        digest = _validated(request.info.digest)
+        info = await self._store.update(call.namespace, digest, request.info.labels, request.update_mask.paths)
+        return pb.UpdateResponse(info=_info(info))
+
+    async def list(self, request: pb.ListContentRequest, call: Call) -> AsyncIterator[pb.ListContentResponse]:
+        async for batch in self._store.list_blobs(call.namespace, request.filters):
+            yield pb.ListContentResponse(info=[_info(info) for info in batch])
+
+    async def delete(self, request: pb.DeleteContentRequest, call: Call) -> Empty:
+        await self._store.delete(call.namespace, _parsed(request.digest), call.lease)
+        return Empty()
+
+    async def read(self, request: pb.ReadContentRequest, call: Call) -> AsyncIterator[pb.ReadContentResponse]:
+        digest = _parsed(request.digest, within=request.digest)
+        with self._store.reader(call.namespace, digest) as blob:
+            begin = max(request.offset, 0)
+            if begin > blob.size:
+                raise OutOfRange(f"read past object length {blob.size} bytes", bare=True)
+            end = min(begin + request.size, blob.size) if request.size > 0 else blob.size
+            offset = begin
+            while offset < end:
+                data = await blob.read(offset, min(READ_BYTES, end - offset))
+                if not data:
+                    return
+                yield pb.ReadContentResponse(offset=offset - begin, data=data)
+                offset += len(data)
+
+    async def status(self, request: pb.StatusRequest, call: Call) -> pb.StatusResponse:
+        return pb.StatusResponse(status=_status(self._store.status(call.namespace, request.ref)))
+
+    async def list_statuses(self, request: pb.ListStatusesRequest, call: Call) -> pb.ListStatusesResponse:
+        found = await self._store.list_statuses(call.namespace, request.filters)
+        return pb.ListStatusesResponse(statuses=map(_status, found))
+
+    async def abort(self, request: pb.AbortRequest, call: Call) -> Empty:
+        await self._store.abort(call.namespace, request.ref, call.lease)
+        return Empty()
+
+    async def write(
+        self, requests: AsyncIterator[pb.WriteContentRequest], call: Call
+    ) -> AsyncIterator[pb.WriteContentResponse]:
+        first = await anext(requests, None)
+        if first is None:
+            return
+        if not first.ref:
+            raise InvalidArgument("first message must have a reference", bare=True)
+        async with self._store.ingest(
+            call.namespace, first.ref, total=first.total, expected=first.expected, lease=call.lease
+        ) as writer:
+            stream = WriteStream(self._store, call.namespace, writer)
+            yield await stream.answer(first)
+            while not stream.ended and (request := await anext(requests, None)) is not None:
+                yield await stream.answer(request)
+
+
+def _validated(text: str) -> Digest:
+    """The digest of a call that tells no more than that it is none."""
+    try:
+        return Digest.parse(text)
+    except InvalidDigest:
+        raise InvalidArgument(f"{quote(text)} failed validation", bare=True) from None
+
+
+def _parsed(text: str, *, within: str = "") -> Digest:
+    """The digest of a call that tells what is wrong with it."""
+    try:
+        return Digest.parse(text)
+    except InvalidDigest as error:
+        message = f"{within}: {error.message}" if within else error.message
+        raise InvalidArgument(message, bare=True) from None
+
+
+def _info(info: BlobInfo) -> pb.Info:
+    return pb.Info(
+        digest=str(info.digest),
+        size=info.size,
+        created_at=to_timestamp(info.created_ns),
+        updated_at=to_timestamp(info.updated_ns),
+        labels=info.labels,
+    )
+
+
+def _status(status: IngestStatus) -> pb.Status:
+    return pb.Status(
+        started_at=to_timestamp(status.started_ns),
+        updated_at=to_timestamp(status.updated_ns),
+        ref=status.ref,
+        offset=status.offset,
+        total=status.total,
+        expected=status.expected,
+    )
