@@ -21,7 +21,7 @@ HELD: Final = "lease"
 """The origin of edges from a lease to its resources."""
 
 _LIST: Final = f"SELECT id, name, created_ns FROM objects WHERE {objects.IN_NAMESPACE}"  # noqa: S608 - a constant of ours
-_COLUMNS: Final = Columns({("id",): "objects.name"}, loose=frozenset({("id",)}))
+_COLUMNS: Final = Columns({("id",): "objects.name"})
 
 
 class Collector(Protocol):

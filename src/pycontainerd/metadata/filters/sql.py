@@ -13,16 +13,15 @@ from pycontainerd.metadata.filters.syntax import Operator, Selector
 class Columns:
     """Where the fields of a kind lie.
 
-    *texts* names the columns of plain fields, which are present when they are not empty; *maps* names, for the first
-    part of a path, the table (`owner`, `key`, `value`) that holds the rest. A path that stands in neither is absent.
-    What follows a plain field's name in a path is ignored if *loose* says so, as the original does for some.
+    *texts* names the columns of plain fields, which are present when they are not empty; what follows such a field's
+    name in a path is ignored, as the original does. *maps* names, for the first part of a path, the table (`owner`,
+    `key`, `value`) that holds the rest. *opaque* names first parts that no column knows, whose conditions are left to
+    `Filter.matches`. Any other path is absent.
     """
 
     texts: Mapping[tuple[str, ...], str]
     maps: Mapping[str, str] = field(default_factory=lambda: {"labels": "labels"})
-    loose: frozenset[tuple[str, ...]] = frozenset()
     opaque: frozenset[str] = frozenset()
-    """First parts of paths that no column knows: those conditions are left to `Filter.matches`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,10 @@ def _one(selector: Selector, columns: Columns) -> Where:
 
 def _value(path: tuple[str, ...], columns: Columns) -> tuple[str | None, tuple[str, ...]]:
     """The expression of a path's value, empty when it is absent, and its arguments; None for what nothing has."""
-    column = columns.texts.get(path)
-    if column is not None:
-        return column, ()
-    for loose in columns.loose:
-        if path[: len(loose)] == loose:
-            return columns.texts[loose], ()
+    for length in range(1, len(path) + 1):
+        column = columns.texts.get(path[:length])
+        if column is not None:
+            return column, ()
     table = columns.maps.get(path[0])
     if table is not None:
         # Values of such tables are never empty: labels and annotations without a value are not stored.

@@ -1,0 +1,71 @@
+"""What an update makes of a record, as the original does it.
+
+A spec that the update names but doesn't carry passes its check and leaves the stored one; extensions are merged into
+the stored ones when they are written, though the reply shows only what was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from pycontainerd.containers.model import Container, Packed
+from pycontainerd.errors import InvalidArgument
+from pycontainerd.metadata import fieldmask
+from pycontainerd.quoting import quote
+
+ALL: Final = ("labels", "spec", "extensions", "image", "snapshotkey")
+
+
+def patched(stored: Container, sent: Container, paths: Sequence[str]) -> Container:
+    """*stored* as *paths*, or all, change it to what was *sent*. Raises InvalidArgument."""
+    if not paths:
+        if sent.snapshotter != stored.snapshotter:
+            raise InvalidArgument("container.Snapshotter field is immutable")
+        if sent.runtime.name != stored.runtime.name:
+            raise InvalidArgument("container.Runtime.Name field is immutable")
+        paths = ALL
+    result = stored
+    for path in paths:
+        result = _one(result, sent, path)
+    try:
+        result.check(needs_spec="spec" not in paths)
+    except InvalidArgument as error:
+        raise error.within("update failed validation") from None
+    return result
+
+
+def to_store(stored: Container, patched_: Container) -> Container:
+    """What is written when *stored* was patched to *patched_*."""
+    return replace(
+        patched_,
+        spec=stored.spec if patched_.spec is None else patched_.spec,
+        extensions={**stored.extensions, **patched_.extensions},
+    )
+
+
+def _one(current: Container, sent: Container, path: str) -> Container:
+    match path:
+        case "spec":
+            return replace(current, spec=sent.spec)
+        case "image":
+            return replace(current, image=sent.image)
+        case "snapshotkey":
+            return replace(current, snapshot_key=sent.snapshot_key)
+        case "extensions":
+            return replace(current, extensions=sent.extensions)
+        case "labels":
+            return replace(current, labels=sent.labels)
+        case _:
+            pass
+    if fieldmask.key_of(path, "labels") is not None:
+        return replace(current, labels=fieldmask.patched(current.labels, sent.labels, [path]))
+    key = fieldmask.key_of(path, "extensions")
+    if key is not None:
+        return replace(current, extensions=_with(current.extensions, key, sent.extensions.get(key, Packed())))
+    raise InvalidArgument(f"cannot update {quote(path)} field on {quote(sent.id)}")
+
+
+def _with(extensions: Mapping[str, Packed], key: str, value: Packed) -> Mapping[str, Packed]:
+    return {**extensions, key: value}
