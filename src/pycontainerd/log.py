@@ -122,7 +122,7 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
         "json": JsonFormatter,
     }
     if form not in formatters:
-        raise InvalidArgument(f"unsupported log format: {form}", bare=True)
+        raise InvalidArgument(f"unknown log format: {form}", bare=True)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatters[form]())
     root = logging.getLogger()

@@ -36,8 +36,9 @@ MESSAGES: Final = {
     Deprecation.CRI_REGISTRY_CONFIGS: f"The `configs` property of {_REGISTRY} v1.5 {_GOES} Use `config_path` instead.",
     Deprecation.CRI_CNI_BIN_DIR: 'The `bin_dir` property of `[plugins."io.containerd.cri.v1.runtime".cni`] is '
     f"deprecated since containerd v2.1 {_GOES} Use `bin_dirs` in the same section instead.",
-    Deprecation.TRACING_PROCESSOR_CONFIG: 'The `otlp` property of `[plugins."io.containerd.tracing.processor.v1".otlp]` '
-    f"is deprecated since containerd v1.6 {_GOES} Use OTLP environment variables instead: "
+    Deprecation.TRACING_PROCESSOR_CONFIG: "The `otlp` property of "
+    f'`[plugins."io.containerd.tracing.processor.v1".otlp]` is deprecated since containerd v1.6 {_GOES} '
+    "Use OTLP environment variables instead: "
     "https://opentelemetry.io/docs/specs/otel/protocol/exporter/",
     Deprecation.TRACING_SERVICE_CONFIG: 'The `tracing` property of `[plugins."io.containerd.internal.v1".tracing]` is '
     f"deprecated since containerd v1.6 {_GOES} Use OTEL environment variables instead: "
@@ -48,8 +49,8 @@ MESSAGES: Final = {
     f"containerd v2.3. Set `task_api_address` {_CREATE_TASK}",
     Deprecation.RUNC_OPTIONS_TASK_API_VERSION: "The `task_api_version` field in runc options is deprecated since "
     f"containerd v2.3. Set `task_api_version` {_CREATE_TASK}",
-    Deprecation.CRI_CREATE_CONTAINER_CHECKPOINT_RESTORE: "Restoring checkpoint data from an image or archive during CRI "
-    "CreateContainer is deprecated and will be removed in containerd v2.4.",
+    Deprecation.CRI_CREATE_CONTAINER_CHECKPOINT_RESTORE: "Restoring checkpoint data from an image or archive "
+    "during CRI CreateContainer is deprecated and will be removed in containerd v2.4.",
 }
 
 

@@ -19,9 +19,7 @@ class HealthService(Service):
 
     contract = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
-    async def check(
-        self, request: health_pb2.HealthCheckRequest, call: Call
-    ) -> health_pb2.HealthCheckResponse:
+    async def check(self, request: health_pb2.HealthCheckRequest, call: Call) -> health_pb2.HealthCheckResponse:
         if request.service:
             raise NotFound("unknown service", bare=True)
         return health_pb2.HealthCheckResponse(status=SERVING)
@@ -32,6 +30,6 @@ class HealthService(Service):
     async def watch(
         self, request: health_pb2.HealthCheckRequest, call: Call
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Answers at once; nothing changes afterwards, so the stream stays open until the client or the daemon ends it."""
+        """Answers at once and stays open: nothing changes until the client or the daemon ends it."""
         yield health_pb2.HealthCheckResponse(status=SERVICE_UNKNOWN if request.service else SERVING)
         await asyncio.Event().wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pycontainerd.introspection.deprecations import Deprecation, Deprecations
 from pycontainerd.introspection.health import HealthService
 from pycontainerd.introspection.service import IntrospectionService
@@ -11,6 +9,7 @@ from pycontainerd.introspection.store import Introspection
 from pycontainerd.introspection.version import VersionService
 from pycontainerd.plugin import types
 from pycontainerd.plugin.registration import Init, plugin
+from pycontainerd.system.cgroup import is_unified
 
 IDENTITY_FOLDER = "io.containerd.grpc.v1.introspection"
 
@@ -19,7 +18,7 @@ IDENTITY_FOLDER = "io.containerd.grpc.v1.introspection"
 async def deprecations(init: Init) -> Deprecations:
     """What the daemon warns of."""
     made = Deprecations(init.clock)
-    if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+    if not is_unified():
         made.emit(Deprecation.CGROUP_V1)
     return made
 

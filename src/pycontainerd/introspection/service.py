@@ -32,9 +32,7 @@ class IntrospectionService(Service):
     def __init__(self, introspection: Introspection) -> None:
         self._introspection = introspection
 
-    async def plugins(
-        self, request: introspection_pb2.PluginsRequest, call: Call
-    ) -> introspection_pb2.PluginsResponse:
+    async def plugins(self, request: introspection_pb2.PluginsRequest, call: Call) -> introspection_pb2.PluginsResponse:
         try:
             wanted = filters.compile(request.filters)
         except InvalidArgument as error:
@@ -74,7 +72,7 @@ class _Fields:
 
     def field(self, path: Sequence[str]) -> tuple[str, bool]:
         registration = self._started.registration
-        value = {("type",): registration.type, ("id",): registration.id}.get(tuple(path), "")
+        value = {"type": registration.type, "id": registration.id}.get(".".join(path), "")
         return value, bool(value)
 
 
@@ -105,6 +103,4 @@ def _check_type(options: AnyMessage) -> None:
     try:
         descriptor_pool.Default().FindMessageTypeByName(options.TypeName())
     except KeyError:
-        raise Unknown(
-            f"failed to unmarshal plugin info Options: type with url {options.type_url}: not found"
-        ) from None
+        raise Unknown(f"failed to unmarshal plugin info Options: type with url {options.type_url}: not found") from None

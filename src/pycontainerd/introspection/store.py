@@ -34,7 +34,7 @@ class Introspection:
         return self._deprecations.warnings()
 
     async def server_uuid(self) -> str:
-        """The identity of this root, made when it is first asked for. Raises Internal if its file holds something else."""
+        """The identity of this root, made when it is first asked for. Raises Internal if its file holds no UUID."""
         async with self._making:
             if self._uuid is None:
                 self._uuid = await asyncio.to_thread(self._read_or_make)

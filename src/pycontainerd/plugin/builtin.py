@@ -16,7 +16,7 @@ BUILTIN: Final = (
     "pycontainerd.plugin.later:image_verifier_bindir",
     "pycontainerd.plugin.opt:opt",
     "pycontainerd.introspection.plugin:deprecations",
-    "pycontainerd.plugin.later:event_exchange",
+    "pycontainerd.events.plugin:exchange",
     "pycontainerd.plugin.later:mount_handler_erofs",
     "pycontainerd.plugin.later:snapshotter_blockfile",
     "pycontainerd.plugin.later:snapshotter_btrfs",
@@ -49,7 +49,7 @@ BUILTIN: Final = (
     "pycontainerd.plugin.later:grpc_containers",
     "pycontainerd.plugin.later:grpc_content",
     "pycontainerd.plugin.later:grpc_diff",
-    "pycontainerd.plugin.later:grpc_events",
+    "pycontainerd.events.plugin:events",
     "pycontainerd.plugin.later:grpc_images",
     "pycontainerd.introspection.plugin:introspection",
     "pycontainerd.plugin.later:lease_manager",
@@ -78,7 +78,7 @@ BUILTIN: Final = (
     "pycontainerd.plugin.later:metrics_grpc_otel",
     "pycontainerd.servers.plugin:grpc",
     "pycontainerd.servers.plugin:grpc_tcp",
-    "pycontainerd.plugin.later:http_pprof",
+    "pycontainerd.servers.plugin:pprof",
     "pycontainerd.servers.plugin:debug",
 )
 

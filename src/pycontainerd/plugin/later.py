@@ -28,7 +28,6 @@ def _later(
 
 content_content = _later(types.CONTENT, "content")
 image_verifier_bindir = _later(types.IMAGE_VERIFIER, "bindir", config=sections.Bindir)
-event_exchange = _later(types.EVENT, "exchange")
 mount_handler_erofs = _later(types.MOUNT_HANDLER, "erofs", config=sections.Empty, on_host=True)
 snapshotter_blockfile = _later(types.SNAPSHOTTER, "blockfile", config=sections.Blockfile, on_host=True)
 snapshotter_btrfs = _later(types.SNAPSHOTTER, "btrfs", config=sections.RootPath, on_host=True)
@@ -70,7 +69,6 @@ service_tasks_service = _later(
 grpc_containers = _later(types.GRPC, "containers", requires=[types.SERVICE])
 grpc_content = _later(types.GRPC, "content", requires=[types.SERVICE])
 grpc_diff = _later(types.GRPC, "diff", requires=[types.SERVICE])
-grpc_events = _later(types.GRPC, "events", requires=[types.EVENT])
 grpc_images = _later(types.GRPC, "images", requires=[types.SERVICE])
 lease_manager = _later(types.LEASE, "manager", requires=[types.METADATA, types.GC])
 grpc_leases = _later(types.GRPC, "leases", requires=[types.LEASE])
@@ -138,4 +136,3 @@ metrics_grpc_prometheus = _later(
     types.METRICS, "grpc-prometheus", requires=[types.GRPC], config=sections.GrpcPrometheus
 )
 metrics_grpc_otel = _later(types.METRICS, "grpc-otel", requires=[types.GRPC])
-http_pprof = _later(types.HTTP, "pprof")

@@ -1,0 +1,29 @@
+"""`containerd` without a command: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from pycontainerd import log
+from pycontainerd.commands.containerd.arguments import DEFAULT_CONFIG, Arguments
+
+
+def run(arguments: Arguments) -> int:
+    """Reads the configuration and runs the daemon until it is told to stop."""
+    gc.disable()  # until it has started: what is made up to then stays
+    log.configure("", "")
+    from pycontainerd.config import model
+    from pycontainerd.config.load import load
+    from pycontainerd.daemon.run import run as run_daemon
+    from pycontainerd.daemon.settings import Overrides, Settings
+    from pycontainerd.plugin.all import registrations
+
+    plugins = registrations()
+    path = arguments.config
+    file = load(path, plugins) if os.path.exists(path) or path != DEFAULT_CONFIG else model.defaults()
+    words = {name: arguments.text(name) for name in ("root", "state", "address")}
+    file = Overrides(**words, log_level=arguments.text("log-level")).over(file)
+    log.configure(file.debug.level, file.debug.format)
+    run_daemon(Settings.of(file), plugins)
+    return 0
