@@ -15,11 +15,10 @@ from typing import Final, Protocol
 
 from google.protobuf.message import Message
 
-from pycontainerd.api.containerd.events_pb2 import TaskExit
 from pycontainerd.clock import Clock
 from pycontainerd.errors import InvalidArgument, ResourceExhausted
-from pycontainerd.events import exits
 from pycontainerd.events.model import Envelope, check, check_topic
+from pycontainerd.events.once import Once
 from pycontainerd.rpc.call import check_identifier
 
 QUEUE_LIMIT: Final = 131_072
@@ -73,7 +72,7 @@ class Exchange:
         self._clock = clock
         self._queue_limit = queue_limit
         self._subscriptions: dict[Subscription, None] = {}
-        self._exits = exits.Exits()
+        self._once = Once()
 
     def publish(self, namespace: str, topic: str, event: Message) -> None:
         """Stamps *event* and hands it to all subscriptions. Raises InvalidArgument for a bad namespace or topic."""
@@ -91,16 +90,16 @@ class Exchange:
         self._fan_out(envelope)
 
     def forward_from_shim(self, envelope: Envelope) -> bool:
-        """Like `forward`, but tells each exit of a task once; returns whether it was told now."""
+        """Like `forward`, but tells each end of a task once; returns whether it was told now."""
         check(envelope)
-        if not self._exits.first(envelope):
+        if not self._once.first(envelope):
             return False
         self._fan_out(envelope)
         return True
 
-    def publish_exit(self, namespace: str, event: TaskExit) -> bool:
-        """Like `publish`, for an exit that the shim may tell as well; returns whether it was told now."""
-        return self.forward_from_shim(Envelope.of(namespace, exits.TOPIC, event, self._clock.now_ns()))
+    def publish_once(self, namespace: str, topic: str, event: Message) -> bool:
+        """Like `publish`, for the end of a task that its shim may tell as well; returns whether it was told now."""
+        return self.forward_from_shim(Envelope.of(namespace, topic, event, self._clock.now_ns()))
 
     @asynccontextmanager
     async def subscribe(self, filters: Sequence[str] = ()) -> AsyncIterator[AsyncIterator[Envelope]]:

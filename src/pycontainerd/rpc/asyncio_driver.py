@@ -156,6 +156,7 @@ class Server:
         self._factory = factory
         self._unix = unix
         self._links: set[_Link] = set()
+        self._closed = False
         self._all_lost = asyncio.Event()
 
     def link(self) -> asyncio.Protocol:
@@ -199,6 +200,8 @@ class Server:
 
     def opened(self, link: _Link) -> None:
         self._links.add(link)
+        if self._closed:  # it was being accepted as we stopped
+            link.transport.abort()
 
     def lost(self, link: _Link) -> None:
         self._links.discard(link)
@@ -206,6 +209,7 @@ class Server:
             self._all_lost.set()
 
     def _stop_listening(self) -> None:
+        self._closed = True
         if self.listening is not None:
             self.listening.close()
             self.listening = None

@@ -18,6 +18,7 @@ from pycontainerd.api.containerd import events_pb2
 from pycontainerd.clock import Clock
 from pycontainerd.errors import Error, Unknown
 from pycontainerd.events.exchange import Exchange
+from pycontainerd.events.once import DELETE, EXIT
 from pycontainerd.log import fields
 from pycontainerd.plugin.registration import Spawn
 from pycontainerd.runtime import executable
@@ -177,14 +178,18 @@ class ShimManager:
         """Publishes the exit of a process, unless it was told already."""
         event = events_pb2.TaskExit(container_id=container, id=id_, pid=exit_.pid, exit_status=exit_.status)
         event.exited_at.seconds, event.exited_at.nanos = divmod(exit_.exited_at_ns, 1_000_000_000)
-        self._exchange.publish_exit(namespace, event)
+        self._exchange.publish_once(namespace, EXIT, event)
+
+    def tell_deleted(self, namespace: str, id_: str, exit_: Exit) -> None:
+        """Publishes that a task was deleted, unless it was told already."""
+        event = events_pb2.TaskDelete(container_id=id_, pid=exit_.pid, exit_status=exit_.status)
+        event.exited_at.seconds, event.exited_at.nanos = divmod(exit_.exited_at_ns, 1_000_000_000)
+        self._exchange.publish_once(namespace, DELETE, event)
 
     def tell_gone(self, namespace: str, id_: str, exit_: Exit) -> None:
         """Publishes how a task that nobody has deleted ended, and that it is gone."""
         self.tell_exit(namespace, id_, id_, exit_)
-        event = events_pb2.TaskDelete(container_id=id_, pid=exit_.pid, exit_status=exit_.status)
-        event.exited_at.seconds, event.exited_at.nanos = divmod(exit_.exited_at_ns, 1_000_000_000)
-        self._exchange.publish(namespace, "/tasks/delete", event)
+        self.tell_deleted(namespace, id_, exit_)
 
     async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Runs *work* to its end even if the caller is cancelled: half a deletion is worse than a whole one."""

@@ -30,6 +30,7 @@ from pycontainerd.runtime.discovery import ShimBinary
 from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Exit, State, Status
 from pycontainerd.runtime.shim import Shim
+from pycontainerd.runtime.told import keep_told
 from pycontainerd.shim import exit_record
 
 _LOG: Final = logging.getLogger(__name__)
@@ -142,8 +143,9 @@ class Recovery:
             return
         if state.status == Status.STOPPED and not await self._has_container(shim.namespace, shim.id):
             _LOG.info("cleaning up a stopped task without a container", extra=fields(id=shim.id))
-            await shim.api.delete(shim.id, "", timeout_s=self._manager.timeouts.cleanup_s)
+            exit_ = await shim.api.delete(shim.id, "", timeout_s=self._manager.timeouts.cleanup_s)
             await self._manager.remove(shim, force=False)
+            self._manager.tell_deleted(shim.namespace, shim.id, exit_)
             return
         self._manager.keep(shim)
         self._untold += _untold(shim, state)
@@ -168,18 +170,6 @@ class Recovery:
     def _guess(self, bundle: Bundle, binary: ShimBinary) -> Bootstrap | None:
         """Where our shim would serve: the daemon may have died before it could note it."""
         return self._manager.guess(bundle) if binary.ours else None
-
-
-def keep_told(bundle: Bundle, id_: str, exit_: Exit) -> None:
-    """Keeps in the bundle that clients were told of an exit; the shim of another make keeps no record of its own."""
-    if id_ in exit_record.read(bundle.path):
-        exit_record.mark_delivered(bundle.path, id_)
-        return
-    record = exit_record.ExitRecord(id_, exit_.pid, exit_.status, exit_.exited_at_ns, delivered=True)
-    try:
-        exit_record.write(bundle.path, record)
-    except FileNotFoundError:
-        return  # the task was deleted meanwhile
 
 
 def _untold(shim: Shim, state: State) -> list[Untold]:

@@ -44,10 +44,14 @@ class Registry:
 
     def get(self, namespace: str, id_: str) -> Shim:
         """The shim of task *id_*. Raises NotFound, with the bare text that clients of the original get."""
-        shim = self._shims.get(namespace, {}).get(id_)
+        shim = self.find(namespace, id_)
         if shim is None:
             raise NotFound(f"task {id_} not found", bare=True)
         return shim
+
+    def find(self, namespace: str, id_: str) -> Shim | None:
+        """The shim of task *id_*, if there is one."""
+        return self._shims.get(namespace, {}).get(id_)
 
     def of_namespace(self, namespace: str) -> list[Shim]:
         return list(self._shims.get(namespace, {}).values())

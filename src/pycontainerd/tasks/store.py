@@ -76,13 +76,17 @@ class Tasks:
         Raises NotFound, or what the shim answers if the task is in another state.
         """
         shim = await self._shim(namespace, id_)
-        return await self.manager.finish(self._delete(shim), f"delete task {id_}")
+        try:
+            return await self._end(shim)
+        except Error as error:
+            # Without the prefix the text is the one of a task that is not there.
+            raise error if error.bare else error.within("failed to delete task") from None
 
     async def delete_process(self, namespace: str, id_: str, exec_id: str) -> Exit:
         """Deletes an exec that is created or stopped, or the task if *exec_id* is empty."""
-        if not exec_id:
-            return await self.delete(namespace, id_)
         shim = await self._shim(namespace, id_)
+        if not exec_id:
+            return await self._end(shim)
         return await shim.api.delete(id_, exec_id)
 
     async def start(self, namespace: str, id_: str, exec_id: str) -> int:
@@ -244,6 +248,9 @@ class Tasks:
             await shim.api.delete(shim.id, "", timeout_s=self.manager.timeouts.cleanup_s)
         await self.manager.remove(shim, force=True)
 
+    async def _end(self, shim: Shim) -> Exit:
+        return await self.manager.finish(self._delete(shim), f"delete task {shim.id}")
+
     async def _delete(self, shim: Shim) -> Exit:
         async with shim.removing:
             if not self.manager.shims.holds(shim):
@@ -255,4 +262,6 @@ class Tasks:
                 raise
             faults.reach("tasks.delete.deleted")
             await self.manager.remove(shim, force=False)
+            # A stock shim may have ended before it could send the event.
+            self.manager.tell_deleted(shim.namespace, shim.id, exit_)
             return exit_

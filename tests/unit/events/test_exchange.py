@@ -12,6 +12,7 @@ from pycontainerd.api.containerd import events_pb2, types_pb2
 from pycontainerd.errors import InvalidArgument, ResourceExhausted
 from pycontainerd.events.exchange import Exchange
 from pycontainerd.events.model import YEAR_ONE_S, Envelope
+from pycontainerd.events.once import DELETE, EXIT
 
 NOW_NS = 1_700_000_000_123_456_789
 
@@ -167,13 +168,23 @@ def test_a_forwarded_envelope_needs_a_namespace_and_a_time_that_is_not_year_one(
 def test_an_equal_exit_from_shim_and_daemon_is_told_once() -> None:
     async def body(exchange: Exchange) -> None:
         async with exchange.subscribe() as events:
-            assert exchange.publish_exit("ns", exited("c"))
-            again = Envelope.of("ns", "/tasks/exit", exited("c"), NOW_NS + 1)
+            assert exchange.publish_once("ns", EXIT, exited("c"))
+            again = Envelope.of("ns", EXIT, exited("c"), NOW_NS + 1)
             assert not exchange.forward_from_shim(again)
-            assert exchange.publish_exit("ns", exited("c", seconds=6))
-            assert exchange.publish_exit("other", exited("c"))
+            assert exchange.publish_once("ns", EXIT, exited("c", seconds=6))
+            assert exchange.publish_once("other", EXIT, exited("c"))
             got = [await anext(events) for _ in range(3)]
         assert [envelope.namespace for envelope in got] == ["ns", "ns", "other"]
+
+    run(body)
+
+
+def test_a_deletion_is_told_once_and_is_no_exit() -> None:
+    async def body(exchange: Exchange) -> None:
+        event = events_pb2.TaskDelete(container_id="c", pid=7)
+        assert exchange.publish_once("ns", DELETE, event)
+        assert not exchange.forward_from_shim(Envelope.of("ns", DELETE, event, NOW_NS))
+        assert exchange.publish_once("ns", EXIT, events_pb2.TaskExit(container_id="c", pid=7))
 
     run(body)
 

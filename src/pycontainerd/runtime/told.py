@@ -1,0 +1,43 @@
+"""Which exits clients were told of, kept in the bundle.
+
+Our own shim keeps its exits itself. For a shim of another make the daemon notes what was told, so that the next daemon
+does not make the same event from the task's state once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pycontainerd.api.containerd import events_pb2
+from pycontainerd.events.exchange import Exchange
+from pycontainerd.events.once import EXIT
+from pycontainerd.runtime.bundle import Bundle
+from pycontainerd.runtime.model import Exit
+from pycontainerd.runtime.registry import Registry
+from pycontainerd.runtime.task_api import exited_at_ns
+from pycontainerd.shim import exit_record
+
+
+async def note_told(exchange: Exchange, shims: Registry) -> None:
+    """Notes the exits of foreign shims as they are told; runs as long as the daemon does."""
+    async with exchange.subscribe([f'topic=="{EXIT}"']) as envelopes:
+        async for envelope in envelopes:
+            event = envelope.event
+            if not isinstance(event, events_pb2.TaskExit):
+                continue
+            shim = shims.find(envelope.namespace, event.container_id)
+            if shim is not None and not shim.binary.ours:
+                exit_ = Exit(event.pid, event.exit_status, exited_at_ns(event))
+                await asyncio.to_thread(keep_told, shim.bundle, event.id, exit_)
+
+
+def keep_told(bundle: Bundle, id_: str, exit_: Exit) -> None:
+    """Keeps that clients were told of an exit. Nothing happens if the bundle is gone."""
+    if id_ in exit_record.read(bundle.path):
+        exit_record.mark_delivered(bundle.path, id_)
+        return
+    record = exit_record.ExitRecord(id_, exit_.pid, exit_.status, exit_.exited_at_ns, delivered=True)
+    try:
+        exit_record.write(bundle.path, record)
+    except FileNotFoundError:
+        return  # the task was deleted meanwhile
