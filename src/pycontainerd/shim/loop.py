@@ -15,7 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 EVENTS_AT_ONCE: Final = 64
 
@@ -100,6 +102,15 @@ class LoopTask:
         if not self._scheduled:
             self._scheduled = True
             self._loop.ready.append(self)
+
+    def where(self) -> list[str]:
+        """The lines at which the coroutine and those that it awaits stand, outermost first."""
+        lines = []
+        inner: Any = self._coroutine
+        while (frame := getattr(inner, "cr_frame", None)) is not None:
+            lines.append(f"{frame.f_code.co_qualname} {frame.f_code.co_filename}:{frame.f_lineno}")
+            inner = inner.cr_await
+        return lines
 
     def step(self) -> None:
         """Runs the coroutine until it waits again or ends."""
@@ -261,6 +272,17 @@ class Loop:
             await source
         target.set(None)
 
+    def begin(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> tuple[LoopTask, LoopWaiter]:
+        """Runs *coroutine* beside the caller; its task, and a waiter for what it returns or raises."""
+        result = self.waiter()
+        return self.spawn(_settle(coroutine, result), name=name), result
+
+    async def shielded(self, coroutine: Coroutine[Any, Any, T], *, name: str) -> T:
+        """The result of *coroutine*, which runs to its end even if the caller is cancelled meanwhile."""
+        _, result = self.begin(coroutine, name=name)
+        value: T = await result
+        return value
+
     # --- descriptors
 
     def watch_read(self, fd: int, callback: Callable[[], None] | None) -> None:
@@ -419,6 +441,17 @@ class Loop:
                 self.forget(fd)
                 os.close(fd)
         self._epoll.close()
+
+
+async def _settle(coroutine: Coroutine[Any, Any, Any], result: LoopWaiter) -> None:
+    try:
+        value = await coroutine
+    except BaseException as error:
+        result.fail(error)
+        if not isinstance(error, Exception):
+            raise
+    else:
+        result.set(value)
 
 
 def _nothing(number: int, frame: object) -> None:

@@ -1,0 +1,32 @@
+"""A shim as a child of the spawner: what is warmed once, and what each shim does on its way to `serve`."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pycontainerd.shim.messages import decode
+from pycontainerd.shim.server import serve
+from pycontainerd.system import prctl
+from pycontainerd.system.cgroup import Cgroup
+
+
+def main(request: bytes, fds: list[int]) -> int:
+    """Runs a shim until it is no longer needed. *fds*: the listening socket, then the `log` fifo's writing end."""
+    wanted = decode(request)
+    log_fd = fds[1] if len(fds) > 1 else -1
+    if log_fd >= 0:
+        os.set_blocking(log_fd, False)
+        os.dup2(log_fd, 2)
+    prctl.set_child_subreaper()
+    if wanted.shim_cgroup:
+        Cgroup.named(wanted.shim_cgroup).join()
+    if os.environ.get("SCHED_CORE"):
+        prctl.new_core_scheduling_cookie()
+    with socket.socket(fileno=fds[0]) as listening:
+        serve(wanted, listening, log_fd, dict(os.environ))
+    return 0
+
+
+def warm() -> None:
+    """Nothing is left to be loaded once this has returned."""

@@ -1,0 +1,382 @@
+"""One container: its init, what becomes of it, and its execs.
+
+Whatever ends is written into the bundle first, then published, then told to those who wait: `finish` is that order.
+The exit of init comes after those of all running execs, and after the start event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pycontainerd import faults
+from pycontainerd.api.containerd import events_pb2
+from pycontainerd.errors import NotFound, Unknown
+from pycontainerd.mounts.model import Mount
+from pycontainerd.mounts.mounting import mount_all, unmount_recursive
+from pycontainerd.shim import exit_record, spec
+from pycontainerd.shim import options as runc_options
+from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, default_work, restore_arguments
+from pycontainerd.shim.execs import Execs, read_pid
+from pycontainerd.shim.host import Host
+from pycontainerd.shim.oom import OomWatch
+from pycontainerd.shim.options import Options
+from pycontainerd.shim.process import Process, State
+from pycontainerd.shim.reaper import Ended
+from pycontainerd.shim.runc import Runc, RuncFailed
+from pycontainerd.shim.runc_root import DEFAULT_ROOT
+from pycontainerd.shim.stdio import uri
+from pycontainerd.shim.stdio.opening import StreamOpener
+from pycontainerd.shim.stdio.streams import Streams
+from pycontainerd.shim.timestamp import set_timestamp
+from pycontainerd.system.cgroup import Cgroup
+
+KILLED_S = 10.0
+"""How long a created container may take to be reaped once runc has deleted it."""
+
+faults.declare("shim.exit.seen", "shim.exit.recorded", "shim.exit.told")
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTask:
+    """What a container is created from."""
+
+    id: str
+    bundle: str
+    rootfs: tuple[Mount, ...]
+    stdio: uri.Request
+    options: Options
+    checkpoint: str
+    parent_checkpoint: str
+
+
+class Container:
+    """A container that runc knows, or will know once it is restored from a checkpoint."""
+
+    def __init__(self, host: Host, request: CreateTask) -> None:
+        options = request.options
+        self.host = host
+        self.id = request.id
+        self.bundle = request.bundle
+        self.request = request
+        self.runc = Runc(
+            host.loop,
+            host.reaper,
+            options.binary_name or "runc",
+            os.path.join(options.root or DEFAULT_ROOT, host.namespace),
+            request.bundle,
+            options.systemd_cgroup,
+            host.environment,
+        )
+        self.opener = StreamOpener(
+            host.loop, host.reaper, host.journal, request.id, host.namespace, options.io_uid, options.io_gid
+        )
+        self.init = Process(host.loop, request.id, request.stdio)
+        self.execs = Execs(self)
+        self.cgroup: Cgroup | None = None
+        self._oom: OomWatch | None = None
+        self._starting: Any = None
+        self._has_own_pids = False
+
+    @property
+    def rootfs(self) -> str:
+        return os.path.join(self.bundle, "rootfs")
+
+    def find(self, exec_id: str) -> Process:
+        """Init, or the exec of that id. Raises NotFound."""
+        return self.execs.find(exec_id) if exec_id else self.init
+
+    # --- from nothing to running
+
+    async def create(self) -> None:
+        """Mounts, opens streams and lets runc create the container. Nothing is left of it if that fails."""
+        runc_options.write(self.bundle, self.request.options)
+        self._has_own_pids = _has_own_pids(self.bundle)
+        try:
+            self._mount()
+            self.init.streams = await self.opener.open(self.request.stdio)
+            if not self.request.checkpoint:
+                await self._create()
+        except BaseException:
+            await self.init.close_streams()
+            self._unmount()
+            raise
+        self.host.publisher.publish("/tasks/create", self._created_event())
+
+    async def _create(self) -> None:
+        streams = self.init.streams
+        assert streams is not None  # noqa: S101 - opened by the only caller
+        options = self.request.options
+        console = ["--console-socket", streams.console_socket] if streams.console_socket else []
+        flags = ["--bundle", self.bundle, "--pid-file", self._pid_file, *console]
+        flags += ["--no-pivot"] if options.no_pivot_root else []
+        flags += ["--no-new-keyring"] if options.no_new_keyring else []
+        with self.host.reaper.expecting():
+            try:
+                await self.hand_over(streams, "create", *flags, self.id)
+            except RuncFailed as error:
+                raise error.because("OCI runtime create failed") from error
+            self._born()
+
+    def _born(self) -> None:
+        """runc has made the init process."""
+        self.init.pid = read_pid(self._pid_file)
+        exited = self.host.reaper.exit_of(self.init.pid)
+        self.host.loop.spawn(self._watch_init(exited), name=f"init {self.id}")
+        try:
+            self.cgroup = Cgroup.of_process(self.init.pid)
+            self._oom = OomWatch.begin(self.host, self.id, self.cgroup)
+        except OSError as error:  # it may have ended already; the container is none the worse
+            self.host.journal.warning(f"container {self.id}: no control group: {error}")
+
+    @property
+    def _pid_file(self) -> str:
+        return os.path.join(self.bundle, "init.pid")
+
+    async def hand_over(self, streams: Streams, *arguments: str) -> None:
+        """Runs runc with a process's streams, and takes the terminal that it may send. Raises RuncFailed, Unknown."""
+        if not streams.console_socket:
+            await self.runc.run_with(streams.given, *arguments)
+        else:
+            task, connected = self.host.loop.begin(streams.connected(), name="console")
+            try:
+                await self.runc.run_with(streams.given, *arguments)
+                await connected
+            finally:
+                task.cancel()
+                await task.ended
+        streams.started()
+
+    async def start(self) -> int:
+        """Lets init run: its pid."""
+        init = self.init
+        async with init.lock:
+            init.check("start")
+            self._starting = self.host.loop.waiter()
+            try:
+                if self.request.checkpoint:
+                    await self._restore()
+                else:
+                    await self._start()
+                if init.state is State.CREATED:
+                    init.state = State.RUNNING
+                started = events_pb2.TaskStart(container_id=self.id, pid=init.pid)
+                self.host.publisher.publish("/tasks/start", started)
+            finally:
+                self._starting.set(None)
+        return init.pid
+
+    async def _start(self) -> None:
+        try:
+            await self.runc.run("start", self.id)
+        except RuncFailed as error:
+            raise error.because("OCI runtime start failed") from error
+
+    async def _restore(self) -> None:
+        streams = self.init.streams
+        assert streams is not None  # noqa: S101 - opened by create, closed by delete only
+        arguments = restore_arguments(self.request, self._pid_file, streams.console_socket)
+        with self.host.reaper.expecting():
+            try:
+                await self.hand_over(streams, *arguments)
+            except RuncFailed as error:
+                raise error.because("OCI runtime restore failed") from error
+            self._born()
+
+    # --- the end
+
+    async def _watch_init(self, exited: Any) -> None:
+        ended = await exited
+        faults.reach("shim.exit.seen")
+        self.execs.refuse()
+        await self.execs.none_starting()
+        if not self._has_own_pids:
+            with contextlib.suppress(Unknown):
+                await self.runc.run("kill", "--all", self.id, "9")
+        await self.execs.none_running()
+        if self._starting is not None:
+            await self._starting
+        if self._oom is not None:
+            self._oom.close()
+            self._oom = None
+        self.finish(self.init, ended)
+
+    def finish(self, process: Process, ended: Ended) -> None:
+        """Keeps the exit, publishes it, and tells those who wait for it."""
+        try:
+            exit_record.write(self.bundle, exit_record.ExitRecord(process.id, ended.pid, ended.status, ended.at_ns))
+        except OSError as error:
+            self.host.journal.error(f"exit of {process.id} in {self.bundle} can't be kept: {error}")
+        faults.reach("shim.exit.recorded")
+        process.set_exited(ended.status, ended.at_ns)
+        event = events_pb2.TaskExit(container_id=self.id, id=process.id, pid=ended.pid, exit_status=ended.status)
+        set_timestamp(event.exited_at, ended.at_ns)
+        bundle, id_ = self.bundle, process.id
+        self.host.publisher.publish("/tasks/exit", event, delivered=lambda: exit_record.mark_delivered(bundle, id_))
+        faults.reach("shim.exit.told")
+        process.exited.set(None)
+
+    async def delete(self) -> None:
+        """Removes the container, which must not run, from runc, and what was mounted for it."""
+        init = self.init
+        async with init.lock:
+            init.check("delete")
+            if init.state is State.STOPPED and init.streams is not None:
+                await init.streams.drained()
+            await self._delete()
+            if init.pid and not init.exited.done():
+                await self.host.loop.first_within(init.exited, KILLED_S)
+            init.state = State.DELETED
+            init.exited.set(None)
+            for process in self.execs:
+                await process.close_streams()
+                process.exited.set(None)
+            await init.close_streams()
+            self._unmount()
+
+    async def _delete(self) -> None:
+        if not init_was_made(self):
+            return
+        try:
+            await self.runc.run("delete", self.id)
+        except RuncFailed as error:
+            if "does not exist" not in f"{error.message}{error.said}":
+                raise error.because("failed to delete task") from error
+
+    def _mount(self) -> None:
+        if not self.request.rootfs:
+            return
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.rootfs, 0o711)
+        try:
+            mount_all(self.request.rootfs, self.rootfs)
+        except (OSError, Unknown) as error:
+            raise Unknown(f"failed to mount rootfs component: {error}") from error
+
+    def _unmount(self) -> None:
+        if not self.request.rootfs:
+            return
+        try:
+            unmount_recursive(self.rootfs)
+        except OSError as error:
+            self.host.journal.warning(f"failed to unmount {self.rootfs}: {error}")
+
+    # --- while it runs
+
+    async def pause(self) -> None:
+        await self._freeze("pause", State.PAUSING, State.PAUSED, "/tasks/paused")
+
+    async def resume(self) -> None:
+        await self._freeze("resume", None, State.RUNNING, "/tasks/resumed")
+
+    async def _freeze(self, action: str, meanwhile: State | None, after: State, topic: str) -> None:
+        init = self.init
+        async with init.lock:
+            init.check(action)
+            before = init.state
+            if meanwhile is not None:
+                init.state = meanwhile
+            try:
+                await self.runc.run(action, self.id)
+            except RuncFailed as error:
+                if not init.stopped:
+                    init.state = before
+                raise error.because(f"OCI runtime {action} failed") from error
+            if not init.stopped:
+                init.state = after
+        kind = events_pb2.TaskPaused if after is State.PAUSED else events_pb2.TaskResumed
+        self.host.publisher.publish(topic, kind(container_id=self.id))
+
+    async def kill(self, signal: int, *, everyone: bool) -> None:
+        """Sends init a signal, or every process of the container."""
+        init = self.init
+        async with init.lock:
+            if init.state is State.DELETED:
+                raise NotFound("process already finished")
+            flags = ["--all"] if everyone else []
+            try:
+                await self.runc.run("kill", *flags, self.id, str(signal))
+            except RuncFailed as error:
+                raise kill_error(error) from error
+
+    async def update(self, resources: bytes) -> None:
+        """Applies new limits, given as the JSON of OCI LinuxResources."""
+        async with self.init.lock:
+            self.init.check("update")
+            try:
+                msgspec.json.decode(resources, type=dict[str, msgspec.Raw])
+            except msgspec.DecodeError as error:
+                raise Unknown(f"resources: {error}") from error
+            try:
+                await self.runc.run("update", "--resources=-", self.id, stdin=resources)
+            except RuncFailed as error:
+                raise error.because("OCI runtime update failed") from error
+
+    async def pids(self) -> list[tuple[int, str]]:
+        """The processes of the container, with their exec ids or nothing."""
+        try:
+            output = await self.runc.run("ps", "--format", "json", self.id)
+        except RuncFailed as error:
+            raise error.because("OCI runtime ps failed") from error
+        known = {process.pid: process.id for process in self.execs if process.pid}
+        numbers = msgspec.json.decode(output or b"[]", type=list[int] | None) or []
+        return [(number, known.get(number, "")) for number in numbers]
+
+    async def checkpoint(self, how: Checkpoint) -> None:
+        """Writes the container's state to a directory."""
+        async with self.init.lock:
+            self.init.check("checkpoint")
+            try:
+                await self.runc.run(*checkpoint_arguments(self.request, how))
+            except RuncFailed as error:
+                raise error.because("OCI runtime checkpoint failed") from error
+            finally:
+                if not how.work_path:
+                    shutil.rmtree(default_work(self.bundle), ignore_errors=True)
+
+    def _created_event(self) -> events_pb2.TaskCreate:
+        stdio = self.request.stdio
+        event = events_pb2.TaskCreate(
+            container_id=self.id,
+            bundle=self.bundle,
+            checkpoint=self.request.checkpoint,
+            pid=self.init.pid,
+            io=events_pb2.TaskIO(stdin=stdio.stdin, stdout=stdio.stdout, stderr=stdio.stderr, terminal=stdio.terminal),
+        )
+        for mount in self.request.rootfs:
+            event.rootfs.add(type=mount.type, source=mount.source, target=mount.target, options=mount.options)
+        return event
+
+
+def init_was_made(container: Container) -> bool:
+    """Whether runc has heard of the container: one that waits to be restored was never created."""
+    return container.init.pid > 0
+
+
+def kill_error(error: RuncFailed) -> Exception:
+    """What runc's complaint about a signal means."""
+    text = f"{error.message} {error.said}"
+    finished = ("os: process already finished", "container not running", "no such process")
+    if any(each in text for each in finished):
+        return NotFound("process already finished")
+    if "does not exist" in text:
+        return NotFound("no such container")
+    return Unknown(f"unknown error after kill: {error.message}")
+
+
+def _has_own_pids(bundle: str) -> bool:
+    try:
+        return spec.read(bundle).has_own_pids
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+def mounts_of(messages: Sequence[Any]) -> tuple[Mount, ...]:
+    """The mounts of a request as values."""
+    return tuple(Mount(m.type, m.source, m.target, tuple(m.options)) for m in messages)

@@ -1,0 +1,175 @@
+"""Driving runc, or what stands in for it: command lines, what it says when it fails, what it prints.
+
+runc's own stdin, stdout and stderr are never a pipe of ours that someone has to empty: `runc create` hands its stderr
+on to the container, and whoever waits for the end of that pipe waits for the container. What it prints goes to a file
+in memory; why it failed stands in `log.json` of the bundle. It dies with the shim.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from pycontainerd.errors import Unknown
+from pycontainerd.shim.loop import Loop
+from pycontainerd.shim.reaper import Ended, Reaper
+from pycontainerd.system import process
+
+OUTPUT_LIMIT: Final = 16 << 20
+
+
+class RuncFailed(Unknown):
+    """runc ended with another status than 0. *said* is the last error of its log, if there is one."""
+
+    def __init__(self, message: str, said: str, output: str) -> None:
+        super().__init__(message)
+        self.said = said
+        self.output = output
+
+    def because(self, what: str) -> Unknown:
+        """The error for clients: *what* failed, and why in runc's words."""
+        return Unknown(f"{what}: {self.said or self.message}")
+
+
+class _LogLine(msgspec.Struct):
+    level: str = ""
+    msg: str = ""
+
+
+_log_line: Final = msgspec.json.Decoder(_LogLine)
+
+
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """Descriptors that a process of a container gets; -3 is /dev/null."""
+
+    stdin: int = process.DEVNULL
+    stdout: int = process.DEVNULL
+    stderr: int = process.DEVNULL
+
+
+@dataclass(frozen=True, slots=True)
+class Runc:
+    """One runtime, for the containers of one namespace whose bundle is *bundle*."""
+
+    loop: Loop
+    reaper: Reaper
+    program: str
+    root: str
+    bundle: str
+    systemd_cgroup: bool
+    environment: Mapping[str, str]
+
+    @property
+    def log(self) -> str:
+        return os.path.join(self.bundle, "log.json")
+
+    async def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """Runs a command to its end; what it printed, both streams. Raises RuncFailed."""
+        with _memory("output", b"") as output:
+            if stdin:
+                with _memory("input", stdin) as given:
+                    ended, said = await self._execute(arguments, Stdio(given.fd, output.fd, output.fd))
+            else:
+                ended, said = await self._execute(arguments, Stdio(stdout=output.fd, stderr=output.fd))
+            text = os.pread(output.fd, OUTPUT_LIMIT, 0)
+        if ended.status:
+            raise self._failure(ended, said, text.decode(errors="replace"))
+        return text
+
+    async def run_with(self, stdio: Stdio, *arguments: str) -> None:
+        """Runs a command that hands *stdio* to a process of the container. Raises RuncFailed."""
+        ended, said = await self._execute(arguments, stdio)
+        if ended.status:
+            raise self._failure(ended, said, "")
+
+    async def _execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
+        start = self._log_size()
+        program = self._find()
+        command = [self.program, "--root", self.root, "--log", self.log, "--log-format", "json"]
+        if self.systemd_cgroup:
+            command.append("--systemd-cgroup")
+        pid = self._start(program, [*command, *arguments], stdio)
+        ended: Ended = await self.reaper.exit_of(pid)
+        return ended, self._last_error(start) if ended.status else ""
+
+    def _find(self) -> str:
+        found = shutil.which(self.program, path=self.environment.get("PATH", os.defpath))
+        if found is None:
+            if "/" in self.program:
+                raise Unknown(f"fork/exec {self.program}: no such file or directory")
+            raise Unknown(f'exec: "{self.program}": executable file not found in $PATH')
+        return found
+
+    def _start(self, program: str, arguments: list[str], stdio: Stdio) -> int:
+        arguments[0] = program
+        try:
+            started = process.start(
+                arguments,
+                stdin=stdio.stdin,
+                stdout=stdio.stdout,
+                stderr=stdio.stderr,
+                env=self.environment,
+                death_signal=signal.SIGKILL,
+            )
+        except OSError as error:
+            raise Unknown(f"fork/exec {program}: {(error.strerror or str(error)).lower()}") from error
+        os.close(started.pidfd)
+        return started.pid
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(self.log).st_size
+        except FileNotFoundError:
+            return 0
+
+    def _last_error(self, start: int) -> str:
+        """The last error that runc has logged from offset *start* on, nothing if there is none."""
+        try:
+            with open(self.log, "rb", buffering=0) as file:
+                file.seek(start)
+                lines = file.read(OUTPUT_LIMIT).splitlines()
+        except OSError:
+            return ""
+        for raw in reversed(lines):
+            try:
+                line = _log_line.decode(raw)
+            except msgspec.DecodeError:
+                continue
+            if line.level == "error":
+                return line.msg.strip()
+        return ""
+
+    def _failure(self, ended: Ended, said: str, output: str) -> RuncFailed:
+        name = self.program
+        ending = _ending(ended.status)
+        text = f"{name} did not terminate successfully: {ending}"
+        return RuncFailed(f"{text}: {output}" if output else text, said, output)
+
+
+def _ending(status: int) -> str:
+    return f"exit status {status}"
+
+
+class _memory:  # noqa: N801 - reads as the function that it is
+    """A file in memory with *content*, closed at the end of the block."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        if content:
+            os.write(self.fd, content)
+            os.lseek(self.fd, 0, os.SEEK_SET)
+
+    def __enter__(self) -> _memory:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self.fd)

@@ -1,0 +1,85 @@
+"""The life of a shim: from a listening socket until the daemon says that it is no longer needed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import traceback
+from collections.abc import Mapping
+from typing import Final
+
+from pycontainerd.rpc.driver import Connection
+from pycontainerd.rpc.service import ServiceTable
+from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
+from pycontainerd.shim.host import Host
+from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.loop import Loop
+from pycontainerd.shim.messages import ShimRequest
+from pycontainerd.shim.publisher import EventPublisher
+from pycontainerd.shim.reaper import Reaper
+from pycontainerd.shim.service import TaskServiceV2, TaskServiceV3
+from pycontainerd.shim.tasks import Tasks
+from pycontainerd.shim.transport import Listener, remove_socket
+
+FLUSH_S: Final = 2.0
+"""How long the last events may take on their way when the shim ends."""
+
+
+def serve(request: ShimRequest, listening: socket.socket, log_fd: int, environment: Mapping[str, str]) -> None:
+    """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then."""
+    fields = {"runtime": "io.containerd.runc.v2", "id": request.id}
+    journal = Journal(log_fd, debug=request.debug, fields=fields)
+    loop = Loop(lambda name, error: journal.error(f"{name}: {_described(error)}"))
+    loop.run(_Shim(loop, journal, request, environment).run(listening))
+
+
+class _Shim:
+    def __init__(self, loop: Loop, journal: Journal, request: ShimRequest, environment: Mapping[str, str]) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._request = request
+        self._reaper = Reaper(loop)
+        self._publisher = EventPublisher(loop, journal, request.namespace, request.ttrpc_address)
+        host = Host(loop, self._reaper, journal, self._publisher, request.namespace, environment)
+        self._tasks = Tasks(host)
+        self._table = ServiceTable([TaskServiceV3(self._tasks), TaskServiceV2(self._tasks)])
+
+    async def run(self, listening: socket.socket) -> None:
+        numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        self._loop.watch_signals(numbers, self._signalled)
+        forwarding = self._loop.spawn(self._publisher.run(), name="events")
+        listener = Listener(self._loop, listening, self._connection)
+        try:
+            await self._tasks.shutdown
+            remove_socket(self._request.socket_path)
+            listener.close()
+            await self._publisher.flush(FLUSH_S)
+        finally:
+            forwarding.cancel()
+            listener.close()
+            await self._publisher.close()
+            remove_socket(self._request.socket_path)
+
+    def _connection(self) -> Connection:
+        return TtrpcServerConnection(self._table, self._loop)
+
+    def _signalled(self, number: int) -> None:
+        match number:
+            case signal.SIGCHLD:
+                self._reaper.reap()
+            case signal.SIGUSR1:
+                self._dump()
+            case _:
+                self._tasks.shutdown.set(None)
+
+    def _dump(self) -> None:
+        """Writes what every coroutine waits for to the log."""
+        lines = []
+        for task in list(self._loop.tasks):
+            lines.append(f"{task.name}:")
+            lines += [f"  {where}" for where in task.where()]
+        self._journal.info("=== BEGIN coroutine dump ===\n" + "\n".join(lines) + "\n=== END coroutine dump ===")
+
+
+def _described(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()

@@ -1,0 +1,106 @@
+"""Streams over pipes of ours, copied to and from fifos of a client, or into a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from pycontainerd.errors import Unknown
+from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.loop import Loop
+from pycontainerd.shim.runc import Stdio
+from pycontainerd.shim.stdio import pump, uri
+from pycontainerd.shim.stdio.streams import Destination, Streams
+from pycontainerd.system.process import DEVNULL
+
+_ANYHOW: Final = os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_destination(streams: Streams, path: str) -> Destination:
+    """Opens a fifo for writing, and for reading as well: its reader may come, go and come back. Or a file, to append.
+
+    Raises Unknown if that fails; never waits for a reader.
+    """
+    try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            reading = streams.own(os.open(path, os.O_RDONLY | _ANYHOW))
+            return Destination(streams.own(os.open(path, os.O_WRONLY | _ANYHOW)), reading, is_pipe=True)
+        return Destination(streams.own(os.open(path, os.O_WRONLY | os.O_APPEND | _ANYHOW)), is_pipe=False)
+    except OSError as error:
+        raise Unknown(f'containerd-shim: opening file "{path}" failed: {error.strerror}') from error
+
+
+def open_log_file(streams: Streams, path: str) -> Destination:
+    """Opens a log file to append, with the directories above it."""
+    try:
+        os.makedirs(os.path.dirname(path) or "/", 0o755, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _ANYHOW
+        return Destination(streams.own(os.open(path, flags, 0o644)), is_pipe=False)
+    except OSError as error:
+        raise Unknown(f'opening log file "{path}" failed: {error.strerror}') from error
+
+
+class PipeStreams(Streams):
+    """Pipes between the process and its destinations, owned by *uid* and *gid*."""
+
+    def __init__(self, loop: Loop, journal: Journal, request: uri.Request, uid: int, gid: int) -> None:
+        super().__init__(loop, journal)
+        self._request = request
+        stdin = self.pipe(uid, gid) if request.stdin else None
+        stdout = self.pipe(uid, gid) if request.stdout else None
+        stderr = self.pipe(uid, gid) if request.stderr else None
+        self._stdin = stdin[1] if stdin else -1
+        self._sources = (stdout[0] if stdout else -1, stderr[0] if stderr else -1)
+        self.given = Stdio(
+            self.hand_on(stdin[0]) if stdin else DEVNULL,
+            self.hand_on(stdout[1]) if stdout else DEVNULL,
+            self.hand_on(stderr[1]) if stderr else DEVNULL,
+        )
+        self._destinations: list[Destination | None] = []
+        self._stdin_fifo = -1
+
+    def open(self) -> None:
+        """Opens the client's ends. Raises Unknown with the path."""
+        target = uri.parse(self._request.stdout)
+        if target.scheme == uri.FILE:
+            file = open_log_file(self, target.path)
+            self._destinations = [file, file]
+        else:
+            self._open_each()
+        if self._request.stdin:
+            self._stdin_fifo = self._open_stdin(uri.parse(self._request.stdin).path)
+
+    def _open_each(self) -> None:
+        known: dict[str, Destination] = {}
+        for text in (self._request.stdout, self._request.stderr):
+            path = uri.parse(text).path
+            if path and path not in known:
+                known[path] = open_destination(self, path)
+            self._destinations.append(known.get(path))
+
+    def _open_stdin(self, path: str) -> int:
+        try:
+            fifo = self.own(os.open(path, os.O_RDONLY | _ANYHOW))
+            self._held_stdin = self.own(os.open(path, os.O_WRONLY | _ANYHOW))
+        except OSError as error:
+            raise Unknown(f'containerd-shim: opening file "{path}" failed: {error.strerror}') from error
+        return fifo
+
+    def started(self) -> None:
+        super().started()
+        for source, destination, name in zip(self._sources, self._destinations, ("stdout", "stderr"), strict=True):
+            if source >= 0 and destination is not None:
+                self._pump(source, destination, name)
+        if self._stdin_fifo >= 0:
+            os.set_blocking(self._stdin, False)
+            moved = pump.splice(self.loop, self._stdin_fifo, self._stdin)
+            self.pump_in(moved, self._stdin_fifo, self._stdin, name="stdin")
+
+    def _pump(self, source: int, destination: Destination, name: str) -> None:
+        if destination.is_pipe:
+            moved = pump.splice(self.loop, source, destination.fd)
+        else:
+            os.set_blocking(source, False)
+            moved = pump.copy(self.loop, source, destination.fd)
+        self.pump_out(moved, source, destination, name=name)

@@ -1,0 +1,82 @@
+"""Moving bytes from one descriptor to another until the end, without ever blocking the loop.
+
+`splice` lets the kernel move pages between pipes; a `copy` goes through one buffer that all copies share, since the
+loop runs one of them at a time and nothing of it is kept between two steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import Final
+
+from pycontainerd.shim.loop import Loop
+
+CHUNK: Final = 64 << 10
+"""Bytes moved at once: what a pipe holds."""
+
+TURNS: Final = 16
+"""Moves in a row before others have their turn."""
+
+_buffer = bytearray()
+
+
+async def splice(loop: Loop, source: int, sink: int) -> None:
+    """Moves all of pipe *source* into pipe *sink*. Raises OSError of the sink (EPIPE: nobody can read it)."""
+    while True:
+        await loop.readable(source)
+        await loop.writable(sink)
+        try:
+            for _ in range(TURNS):
+                if os.splice(source, sink, CHUNK, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE) == 0:
+                    return
+        except BlockingIOError:
+            continue
+
+
+async def copy(loop: Loop, source: int, sink: int) -> None:
+    """Moves all of *source* into *sink*; the end of a terminal (EIO) is an end. Raises OSError of the sink."""
+    while True:
+        await loop.readable(source)
+        for _ in range(TURNS):
+            data = _read(source)
+            if data is None:
+                break
+            if not data:
+                return
+            await _write_all(loop, sink, data)
+
+
+async def discard(loop: Loop, source: int) -> None:
+    """Reads all of *source* to nowhere."""
+    while True:
+        await loop.readable(source)
+        data = _read(source)
+        if data is not None and not data:
+            return
+
+
+def _read(source: int) -> memoryview | None:
+    """What is there, None if nothing is, empty at the end. Good until the next read of anyone."""
+    if not _buffer:
+        _buffer.extend(bytes(CHUNK))
+    try:
+        size = os.readv(source, [_buffer])
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno == errno.EIO:  # the other side of a terminal is closed: tty_ioctl(4)
+            return memoryview(b"")
+        raise
+    return memoryview(_buffer)[:size]
+
+
+async def _write_all(loop: Loop, sink: int, data: memoryview) -> None:
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            data = data[os.write(sink, data) :]
+        if not data:
+            return
+        data = memoryview(bytes(data))  # others use the buffer while we wait
+        await loop.writable(sink)
