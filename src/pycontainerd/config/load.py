@@ -18,7 +18,7 @@ from pycontainerd.config.decode import decode, key_text
 from pycontainerd.config.merge import merge
 from pycontainerd.config.migrate import migrate
 from pycontainerd.config.model import VERSION, File
-from pycontainerd.errors import InvalidArgument
+from pycontainerd.errors import InvalidArgument, NotFound
 from pycontainerd.log import fields
 
 _LOG: Final = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ def load(path: str, sections: Sequence[Section], *, lenient: bool = False) -> Fi
     """The file *path* and what it imports, each file once, over the defaults.
 
     Sections of the plugins that *sections* declares are checked, unless the plugin is disabled. A pattern that
-    matches nothing is fine; a file that does not exist is an error, except imports when *lenient*. Raises OSError, and
-    InvalidArgument that names the file, the key and the reason.
+    matches nothing is fine; a file that does not exist is an error, except imports when *lenient*. Raises NotFound for a
+    file that can't be read, and InvalidArgument that names the file, the key and the reason.
     """
     sources = list(_sources(path, lenient=lenient))
     merged = model.defaults()
@@ -95,8 +95,11 @@ def _imports(source: Source) -> Iterator[str]:
 
 def read(path: str) -> Source:
     """Reads and migrates the file *path*. Raises as `load` does."""
-    with open(path, "rb") as stream:
-        data = stream.read()
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+    except OSError as error:
+        raise NotFound(f"open {path}: {(error.strerror or str(error)).lower()}", bare=True) from error
     try:
         return _parse(data, path)
     except InvalidArgument as error:

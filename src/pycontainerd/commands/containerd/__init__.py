@@ -5,6 +5,7 @@ Everything that a command needs is imported when it runs: `containerd --version`
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -68,11 +69,7 @@ def _run(arguments: Arguments) -> int:
 
 
 def _text(error: Error | OSError) -> str:
-    """The one line that people see; what the system says, as Go programs say it."""
+    """The one line that people see."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"open {_name(error.filename)}: {error.strerror.lower()}"
+        return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
     return str(error)
-
-
-def _name(filename: str | bytes | int) -> str:
-    return filename.decode(errors="backslashreplace") if isinstance(filename, bytes) else str(filename)
