@@ -49,16 +49,26 @@ class _Shim:
         self._loop.watch_signals(numbers, self._signalled)
         forwarding = self._loop.spawn(self._publisher.run(), name="events")
         listener = Listener(self._loop, listening, self._connection)
+
+        listener_open = True
+
+        def leave() -> None:
+            # Once, and before Shutdown is answered: from then on a successor may have its socket at the same path.
+            nonlocal listener_open
+            if listener_open:
+                listener_open = False
+                remove_socket(self._request.socket_path)
+                listener.close()
+
+        self._tasks.before_shutdown = leave
         try:
             await self._tasks.shutdown
-            remove_socket(self._request.socket_path)
-            listener.close()
+            leave()
             await self._publisher.flush(FLUSH_S)
         finally:
+            leave()
             forwarding.cancel()
-            listener.close()
             await self._publisher.close()
-            remove_socket(self._request.socket_path)
 
     def _connection(self) -> Connection:
         return TtrpcServerConnection(self._table, self._loop)

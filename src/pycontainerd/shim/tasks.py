@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from pycontainerd.api.containerd import events_pb2
 from pycontainerd.errors import AlreadyExists, NotFound
@@ -15,13 +16,15 @@ from pycontainerd.shim.timestamp import set_timestamp
 
 
 class Tasks:
-    """Creates, finds and deletes containers. *ended* is called when a shutdown is asked for and none is left."""
+    """Creates, finds and deletes containers. `shutdown` is set when it is asked for and none is left."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self._containers: dict[str, Container] = {}
         self._creating: set[str] = set()
         self.shutdown = host.loop.waiter()
+        self.before_shutdown: Callable[[], None] = lambda: None
+        """Called before whoever asks for the shutdown is answered."""
 
     def find(self, id_: str) -> Container:
         """Raises NotFound."""
@@ -71,6 +74,7 @@ class Tasks:
     def ask_for_shutdown(self) -> None:
         """Ends the shim, unless containers are left in it."""
         if not self._containers and not self._creating:
+            self.before_shutdown()
             self.shutdown.set(None)
 
     def connect(self, id_: str) -> tuple[int, int]:
