@@ -18,7 +18,7 @@ from pycontainerd.rpc.grpc.trailers import OK, RESPONSE_BLOCK, trailers_block
 from pycontainerd.rpc.http2.events import DataReceived
 from pycontainerd.rpc.http2.outbound import LOW_WATER
 from pycontainerd.rpc.http2.stream import Stream
-from pycontainerd.rpc.service import Handler
+from pycontainerd.rpc.service import Handler, encoded
 from pycontainerd.rpc.status import Status, is_expected, to_status
 
 if TYPE_CHECKING:
@@ -166,17 +166,17 @@ class ServerCall:
             self.fail(Cancelled(""))
             raise
 
-    def _send_only(self, reply: Message) -> None:
+    def _send_only(self, reply: Message | bytes) -> None:
         if self.state == ENDED:
             return
-        pieces, size = framed(reply.SerializeToString(), self._connection.message_limit)
+        pieces, size = framed(encoded(reply), self._connection.message_limit)
         core = self._connection.core
         core.send_headers(self._stream, RESPONSE_BLOCK)
         core.send_data(self._stream, pieces, size)
         self.state = ANSWERING
         self._finish(OK)
 
-    async def _send_all(self, replies: AsyncIterator[Message]) -> None:
+    async def _send_all(self, replies: AsyncIterator[Message | bytes]) -> None:
         try:
             async for reply in replies:
                 await self._send(reply)
@@ -186,11 +186,11 @@ class ServerCall:
                 await close()
         self._finish(OK)
 
-    async def _send(self, reply: Message) -> None:
+    async def _send(self, reply: Message | bytes) -> None:
         if self.state == ENDED:
             return
         connection = self._connection
-        pieces, size = framed(reply.SerializeToString(), connection.message_limit)
+        pieces, size = framed(encoded(reply), connection.message_limit)
         if self.state != ANSWERING:
             self.state = ANSWERING
             connection.core.send_headers(self._stream, RESPONSE_BLOCK)
