@@ -1,0 +1,64 @@
+"""What nothing needs: one question to the database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Final
+
+from pycontainerd.metadata.gc.order import Dying, ordered
+
+_UNREACHED: Final = """
+WITH RECURSIVE live (id, flat) AS (
+    SELECT id, root = 2 FROM objects
+    WHERE (root <> 0 OR reserved <> 0) AND (reserved <> 0 OR expires_ns IS NULL OR expires_ns > :now_ns)
+UNION
+    SELECT target.id, live.flat
+    FROM live
+    CROSS JOIN edges ON edges.owner = live.id AND edges.back = 0 AND edges.flat >= live.flat
+    CROSS JOIN objects AS target
+        ON target.namespace = edges.namespace AND target.kind = edges.kind AND target.name = edges.name
+UNION
+    SELECT edges.owner, 0
+    FROM live
+    CROSS JOIN objects AS holder ON holder.id = live.id AND live.flat = 0
+    CROSS JOIN edges
+        ON edges.namespace = holder.namespace AND edges.kind = holder.kind AND edges.name = holder.name
+        AND edges.back = 1
+)
+SELECT id FROM objects
+WHERE kind NOT IN ('namespaces', 'containers') AND id NOT IN (SELECT id FROM live)
+"""
+
+_NEEDS: Final = """
+SELECT edges.owner, target.id
+FROM json_each(:ids) AS some
+CROSS JOIN edges ON edges.owner = some.value AND edges.back = 0
+CROSS JOIN objects AS target
+    ON target.namespace = edges.namespace AND target.kind = edges.kind AND target.name = edges.name
+UNION ALL
+SELECT holder.id, edges.owner
+FROM json_each(:ids) AS some
+CROSS JOIN edges ON edges.owner = some.value AND edges.back = 1
+CROSS JOIN objects AS holder
+    ON holder.namespace = edges.namespace AND holder.kind = edges.kind AND holder.name = edges.name
+"""
+
+_CHUNK: Final = 500
+
+
+def find_dying(connection: sqlite3.Connection, now_ns: int) -> Dying:
+    """All objects that no root reaches at *now_ns*, in the order in which they may be deleted."""
+    ids = {id_ for (id_,) in connection.execute(_UNREACHED, {"now_ns": now_ns})}
+    return ordered(ids, _needs(connection, ids))
+
+
+def _needs(connection: sqlite3.Connection, ids: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of *ids* of which the first needs, or holds, the second."""
+    rest = iter(ids)
+    while chunk := list(islice(rest, _CHUNK)):
+        for needing, needed in connection.execute(_NEEDS, {"ids": json.dumps(chunk)}):
+            if needing in ids and needed in ids:
+                yield needing, needed
