@@ -26,7 +26,6 @@ def _later(
     return skip
 
 
-content_content = _later(types.CONTENT, "content")
 image_verifier_bindir = _later(types.IMAGE_VERIFIER, "bindir", config=sections.Bindir)
 mount_handler_erofs = _later(types.MOUNT_HANDLER, "erofs", config=sections.Empty, on_host=True)
 snapshotter_blockfile = _later(types.SNAPSHOTTER, "blockfile", config=sections.Blockfile, on_host=True)
@@ -47,14 +46,10 @@ tracing_processor_otlp = _later(types.TRACING_PROCESSOR, "otlp", config=sections
 internal_tracing = _later(types.INTERNAL, "tracing", requires=[types.TRACING_PROCESSOR], config=sections.Empty)
 nri_nri = _later(types.NRI, "nri", requires=[types.INTERNAL, types.WARNING], config=sections.Nri)
 ttrpc_otelttrpc = _later(types.TTRPC, "otelttrpc")
-service_containers_service = _later(types.SERVICE, "containers-service", requires=[types.EVENT, types.METADATA])
-service_content_service = _later(types.SERVICE, "content-service", requires=[types.METADATA])
 differ_erofs = _later(types.DIFFER, "erofs", requires=[types.METADATA], config=sections.Erofs)
 mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADATA, types.MOUNT_HANDLER])
 differ_walking = _later(types.DIFFER, "walking", requires=[types.METADATA, types.MOUNT_MANAGER], on_host=True)
 service_diff_service = _later(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)
-service_images_service = _later(types.SERVICE, "images-service", requires=[types.METADATA, types.GC, types.WARNING])
-service_namespaces_service = _later(types.SERVICE, "namespaces-service", requires=[types.EVENT, types.METADATA])
 service_snapshots_service = _later(types.SERVICE, "snapshots-service", requires=[types.METADATA])
 shim_manager = _later(types.SHIM, "manager", requires=[types.EVENT, types.METADATA], config=sections.ShimManager)
 runtime_task = _later(
@@ -66,14 +61,8 @@ service_tasks_service = _later(
     requires=[types.EVENT, types.RUNTIME, types.METADATA, types.MONITOR_TASK, types.WARNING],
     config=sections.TasksService,
 )
-grpc_containers = _later(types.GRPC, "containers", requires=[types.SERVICE])
-grpc_content = _later(types.GRPC, "content", requires=[types.SERVICE])
 grpc_diff = _later(types.GRPC, "diff", requires=[types.SERVICE])
-grpc_images = _later(types.GRPC, "images", requires=[types.SERVICE])
-lease_manager = _later(types.LEASE, "manager", requires=[types.METADATA, types.GC])
-grpc_leases = _later(types.GRPC, "leases", requires=[types.LEASE])
 grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
-grpc_namespaces = _later(types.GRPC, "namespaces", requires=[types.SERVICE])
 sandbox_store_local = _later(types.SANDBOX_STORE, "local", requires=[types.METADATA])
 transfer_local = _later(
     types.TRANSFER,
