@@ -119,16 +119,18 @@ def from_status(code: int, message: str, details: Sequence[bytes] = ()) -> error
     kind = _CLASSES.get(code, errors.Unknown)
     if kind is errors.FailedPrecondition:
         kind = next((each for each in _TOLD_BY_TEXT if message.endswith(each.kind)), kind)
-    error = kind(_without_kind(message, kind.kind))
+    text = _without_kind(message, kind.kind)
+    # A message without the text of its kind was made so, by a gRPC layer, and is shown and passed on so.
+    error = kind(text, bare=text == message)
     if details:
         error.__cause__ = StatusDetails(details)
     return error
 
 
 def _without_kind(message: str, kind: str) -> str:
-    if kind and message.endswith(kind):
-        return message[: -len(kind)].removesuffix(": ")
-    return message
+    if not kind:
+        return message
+    return "" if message == kind else message.removesuffix(f": {kind}")
 
 
 def _flat(error: BaseException) -> Iterator[BaseException]:
