@@ -18,7 +18,7 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,8 +57,8 @@ class Recovery:
         manager: ShimManager,
         state: str,
         root: str,
-        has_container: Callable[[str, str], Awaitable[bool]],
-        runtime_of: Callable[[str, str], Awaitable[str]],
+        has_container: Callable[[str, str], bool],
+        runtime_of: Callable[[str, str], str],
     ) -> None:
         self._manager = manager
         self._state = state
@@ -116,7 +116,7 @@ class Recovery:
                 _LOG.error("failed to load task", extra=about)
 
     async def _load(self, bundle: Bundle) -> None:
-        binary = await self._binary(bundle)
+        binary = self._binary(bundle)
         bootstrap = bundle.read_bootstrap() or self._guess(bundle, binary)
         try:
             if bootstrap is None:
@@ -141,7 +141,7 @@ class Recovery:
             _LOG.warning("shim is slow to answer", extra=fields(id=shim.id, namespace=shim.namespace))
             self._manager.keep(shim)
             return
-        if state.status == Status.STOPPED and not await self._has_container(shim.namespace, shim.id):
+        if state.status == Status.STOPPED and not self._has_container(shim.namespace, shim.id):
             _LOG.info("cleaning up a stopped task without a container", extra=fields(id=shim.id))
             exit_ = await shim.api.delete(shim.id, "", timeout_s=self._manager.timeouts.cleanup_s)
             await self._manager.remove(shim, force=False)
@@ -151,18 +151,18 @@ class Recovery:
         self._untold += _untold(shim, state)
 
     async def _bury(self, bundle: Bundle, binary: ShimBinary) -> None:
-        has_container = await self._has_container(bundle.namespace, bundle.id)
+        has_container = self._has_container(bundle.namespace, bundle.id)
         had_task = bundle.had_task() or bool(exit_record.read(bundle.path))
         exit_ = await self._manager.clean_up(bundle, binary)
         if has_container and had_task:
             self._untold.append(Untold(bundle, bundle.id, exit_, gone=True))
 
-    async def _binary(self, bundle: Bundle) -> ShimBinary:
+    def _binary(self, bundle: Bundle) -> ShimBinary:
         path = bundle.read_binary_path()
         try:
             if path:
                 return self._manager.discovery.at(path)
-            return self._manager.discovery.resolve(await self._runtime_of(bundle.namespace, bundle.id))
+            return self._manager.discovery.resolve(self._runtime_of(bundle.namespace, bundle.id))
         except Error:
             # It may be needed only to clean up, and says so then.
             return ShimBinary(path or "containerd-shim", ours=False)

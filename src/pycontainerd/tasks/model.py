@@ -22,11 +22,14 @@ class ContainerView:
 class Containers(Protocol):
     """Where the records of containers are."""
 
-    async def container(self, namespace: str, id_: str) -> ContainerView:
+    def container(self, namespace: str, id_: str) -> ContainerView:
         """The record. Raises NotFound."""
 
-    async def require(self, namespace: str, id_: str) -> None:
+    def require(self, namespace: str, id_: str) -> None:
         """Raises NotFound if there is no such record."""
+
+    def exists(self, namespace: str, id_: str) -> bool:
+        """Whether there is such a record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,17 +76,13 @@ class Tasks:
         Raises NotFound, or what the shim answers if the task is in another state.
         """
         shim = await self._shim(namespace, id_)
-        try:
-            return await self._end(shim)
-        except Error as error:
-            # Without the prefix the text is the one of a task that is not there.
-            raise error if error.bare else error.within("failed to delete task") from None
+        return await self._end(shim, "failed to delete task")
 
     async def delete_process(self, namespace: str, id_: str, exec_id: str) -> Exit:
         """Deletes an exec that is created or stopped, or the task if *exec_id* is empty."""
         shim = await self._shim(namespace, id_)
         if not exec_id:
-            return await self._end(shim)
+            return await self._end(shim, "")
         return await shim.api.delete(id_, exec_id)
 
     async def start(self, namespace: str, id_: str, exec_id: str) -> int:
@@ -200,13 +196,13 @@ class Tasks:
 
     async def container(self, namespace: str, id_: str) -> ContainerView:
         """The record that a task is made from. Raises NotFound."""
-        container = await self._containers.container(namespace, id_)
+        container = self._containers.container(namespace, id_)
         await self.recovered.wait()
         return container
 
     async def _shim(self, namespace: str, id_: str) -> Shim:
         """The shim of a task whose container has a record. Raises NotFound for either."""
-        await self._containers.require(namespace, id_)
+        self._containers.require(namespace, id_)
         await self.recovered.wait()
         return self.manager.shims.get(namespace, id_)
 
@@ -248,18 +244,19 @@ class Tasks:
             await shim.api.delete(shim.id, "", timeout_s=self.manager.timeouts.cleanup_s)
         await self.manager.remove(shim, force=True)
 
-    async def _end(self, shim: Shim) -> Exit:
-        return await self.manager.finish(self._delete(shim), f"delete task {shim.id}")
+    async def _end(self, shim: Shim, context: str) -> Exit:
+        return await self.manager.finish(self._delete(shim, context), f"delete task {shim.id}")
 
-    async def _delete(self, shim: Shim) -> Exit:
+    async def _delete(self, shim: Shim, context: str) -> Exit:
         async with shim.removing:
             if not self.manager.shims.holds(shim):
                 raise NotFound(f"task {shim.id} not found", bare=True)
             try:
                 exit_ = await shim.api.delete(shim.id, "")
-            except NotFound:
-                await self.manager.remove(shim, force=True)
-                raise
+            except Error as error:
+                if isinstance(error, NotFound):
+                    await self.manager.remove(shim, force=True)
+                raise error.within(context) if context else error from None
             faults.reach("tasks.delete.deleted")
             await self.manager.remove(shim, force=False)
             # A stock shim may have ended before it could send the event.

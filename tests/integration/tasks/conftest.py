@@ -12,15 +12,15 @@ import pytest
 
 from tests.harness import daemon, peers
 from tests.harness.machine import SESSION
-from tests.integration.tasks.house import Place
+from tests.integration.tasks.house import OUR_RUNTIME, STOCK_RUNTIME, Place
 
 _numbers = itertools.count(1)
 
 
-@pytest.fixture
-def place(scratch: Path) -> Iterator[Place]:
-    """Directories and a namespace of this test; what still runs in them at its end is killed."""
-    place = Place(scratch, f"{SESSION}-house-{next(_numbers)}")
+@pytest.fixture(params=[OUR_RUNTIME, STOCK_RUNTIME], ids=["ours", "stock"])
+def place(scratch: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Directories and a namespace of this test, with either shim; what still runs there at its end is killed."""
+    place = Place(scratch, f"{SESSION}-house-{next(_numbers)}", runtime=request.param)
     yield place
     delete_containers(place)
     daemon.end_processes_below(scratch)

@@ -45,6 +45,7 @@ from tests.harness import peers
 from tests.harness.machine import MARK, SESSION
 
 STOCK_RUNTIME: Final = str(peers.STOCK / "containerd-shim-runc-v2")
+OUR_RUNTIME: Final = "io.containerd.runc.v2"
 
 
 @dataclass
@@ -53,20 +54,20 @@ class Containers:
 
     records: dict[tuple[str, str], ContainerView] = field(default_factory=dict)
 
-    async def container(self, namespace: str, id_: str) -> ContainerView:
+    def container(self, namespace: str, id_: str) -> ContainerView:
         try:
             return self.records[namespace, id_]
         except KeyError:
             raise NotFound(f'container "{id_}" in namespace "{namespace}"') from None
 
-    async def require(self, namespace: str, id_: str) -> None:
-        await self.container(namespace, id_)
+    def require(self, namespace: str, id_: str) -> None:
+        self.container(namespace, id_)
 
-    async def exists(self, namespace: str, id_: str) -> bool:
+    def exists(self, namespace: str, id_: str) -> bool:
         return (namespace, id_) in self.records
 
-    async def runtime(self, namespace: str, id_: str) -> str:
-        return (await self.container(namespace, id_)).runtime
+    def runtime(self, namespace: str, id_: str) -> str:
+        return self.container(namespace, id_).runtime
 
 
 @dataclass

@@ -1,0 +1,37 @@
+"""A parent for tasks that come and go while the daemon runs.
+
+A plugin's own `spawn` keeps what it starts until the daemon ends; a shim is watched, a deletion finished, only as long
+as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self
+
+
+class Background:
+    """Runs coroutines beside its owner, and cancels those that are left when the block ends.
+
+    A coroutine that fails ends the owner as well, as in any task group.
+    """
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(*exc_info)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Runs *coroutine* as a task of its own."""
+        task = self._group.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
