@@ -51,16 +51,6 @@ mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADAT
 differ_walking = _later(types.DIFFER, "walking", requires=[types.METADATA, types.MOUNT_MANAGER], on_host=True)
 service_diff_service = _later(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)
 service_snapshots_service = _later(types.SERVICE, "snapshots-service", requires=[types.METADATA])
-shim_manager = _later(types.SHIM, "manager", requires=[types.EVENT, types.METADATA], config=sections.ShimManager)
-runtime_task = _later(
-    types.RUNTIME, "task", requires=[types.SHIM, types.MOUNT_MANAGER, types.WARNING], config=sections.Task, on_host=True
-)
-service_tasks_service = _later(
-    types.SERVICE,
-    "tasks-service",
-    requires=[types.EVENT, types.RUNTIME, types.METADATA, types.MONITOR_TASK, types.WARNING],
-    config=sections.TasksService,
-)
 grpc_diff = _later(types.GRPC, "diff", requires=[types.SERVICE])
 grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
 sandbox_store_local = _later(types.SANDBOX_STORE, "local", requires=[types.METADATA])
@@ -98,7 +88,6 @@ grpc_sandboxes = _later(types.GRPC, "sandboxes", requires=[types.SANDBOX_STORE])
 grpc_snapshots = _later(types.GRPC, "snapshots", requires=[types.SERVICE])
 streaming_manager = _later(types.STREAMING, "manager", requires=[types.METADATA])
 grpc_streaming = _later(types.GRPC, "streaming", requires=[types.STREAMING])
-grpc_tasks = _later(types.GRPC, "tasks", requires=[types.SERVICE])
 grpc_transfer = _later(types.GRPC, "transfer", requires=[types.TRANSFER, types.STREAMING])
 grpc_cri = _later(
     types.GRPC,

@@ -58,7 +58,7 @@ class StoredContainers:
 @plugin(
     types.RUNTIME,
     "task",
-    requires=[types.SHIM, types.MOUNT_MANAGER, types.WARNING, types.METADATA],
+    requires=[types.SHIM, types.MOUNT_MANAGER, types.WARNING],
     config=sections.Task,
 )
 async def task(init: Init) -> Tasks:
