@@ -49,8 +49,8 @@ def load(path: str, sections: Sequence[Section], *, lenient: bool = False) -> Fi
     """The file *path* and what it imports, each file once, over the defaults.
 
     Sections of the plugins that *sections* declares are checked, unless the plugin is disabled. A pattern that
-    matches nothing is fine; a file that does not exist is an error, except imports when *lenient*. Raises NotFound for a
-    file that can't be read, and InvalidArgument that names the file, the key and the reason.
+    matches nothing is fine; a file that does not exist is an error, except imports when *lenient*. Raises NotFound
+    for a file that can't be read, and InvalidArgument that names the file, the key and the reason.
     """
     sources = list(_sources(path, lenient=lenient))
     merged = model.defaults()
@@ -62,26 +62,21 @@ def load(path: str, sections: Sequence[Section], *, lenient: bool = False) -> Fi
 
 
 def _sources(path: str, *, lenient: bool) -> Iterator[Source]:
-    root: Source | None = None
-    pending, seen = [path], set[str]()
+    pending, seen, newest = [path], set[str](), 0
     while pending:
         name = pending.pop(0)
         if name in seen:
             continue
-        seen.add(name)
-        if root is not None and lenient and not os.path.exists(name):
+        if seen and lenient and not os.path.exists(name):
             return  # stock reads no further here, and prints what it has
+        seen.add(name)
         source = read(name)
-        root = root or source
-        _check_version(source, root)
+        newest = newest or source.version
+        if source.version > newest:
+            text = f"drop-in config version {source.version} higher than root config version {newest}"
+            raise InvalidArgument(f"{source.path}: {text}", bare=True)
         yield source
         pending += _imports(source)
-
-
-def _check_version(source: Source, root: Source) -> None:
-    if source.version > root.version > 0:
-        text = f"drop-in config version {source.version} higher than root config version {root.version}"
-        raise InvalidArgument(f"{source.path}: {text}", bare=True)
 
 
 def _imports(source: Source) -> Iterator[str]:
@@ -107,21 +102,20 @@ def read(path: str) -> Source:
 
 
 def _parse(data: bytes, path: str) -> Source:
-    raw = _values(data)
-    version = decode(raw, File, unknown=lambda key: _warn(key, file=path)).version
+    file = decode(_values(data), File, unknown=partial(_warn, file=path))
+    version = file.version
     if version > VERSION:
         text = f"expected containerd config version equal to or less than `{VERSION}`, got `{version}`"
         raise InvalidArgument(text, bare=True)
     if version < 0:
         raise InvalidArgument(f"version: expected a number from 0 to {VERSION}, got {version}", bare=True)
     if version < VERSION:
-        migrate(raw)
+        file = migrate(file)
         _LOG.warning(
             "Configuration migrated from version %d, use `containerd config migrate` to avoid migration",
             version,
             extra=fields(file=path),
         )
-    file = decode(raw, File)
     for key, uris in (("disabled", file.disabled_plugins), ("required", file.required_plugins)):
         for uri in uris:
             if "." not in uri:
