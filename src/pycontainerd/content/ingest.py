@@ -17,8 +17,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from pycontainerd import faults
-from pycontainerd.content import disk, times
+from pycontainerd import disk, faults
+from pycontainerd.content import times
 from pycontainerd.content.model import CANONICAL, Digest, hasher
 from pycontainerd.metadata.times import parse_rfc3339
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from pycontainerd import disk
 from pycontainerd.clock import Clock
-from pycontainerd.content import disk, ingest, verity
+from pycontainerd.content import ingest, verity
 from pycontainerd.content.ingest import Ingest, directory_name
 from pycontainerd.content.model import Digest, IngestStatus, InvalidDigest
 from pycontainerd.errors import NotFound

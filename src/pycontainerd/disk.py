@@ -1,4 +1,4 @@
-"""Small steps on the disk that the backend is made of; each blocks."""
+"""Small steps on the disk that must not be half done; each blocks."""
 
 from __future__ import annotations
 

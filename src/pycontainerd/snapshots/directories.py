@@ -1,0 +1,117 @@
+"""The numbered directories of a built-in snapshotter.
+
+    snapshots/
+        <number>/       whole, and named by a row, or on its way to one
+        new-…/          being made
+        rm-…/           being removed
+
+One that has no row when `sweep` looks, and is not on its way, is what a removal or a crash left.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from pycontainerd import faults
+from pycontainerd.disk import sync_directory, translated
+from pycontainerd.snapshots import trees
+from pycontainerd.threads import Threads
+
+faults.declare("snapshots.directory.made", "snapshots.directory.named")
+
+_MODE: Final = 0o700
+
+
+class Directories:
+    """The directories below *root*, which is made when it is missing."""
+
+    def __init__(self, root: Path, threads: Threads) -> None:
+        self.root = root
+        self._parent = os.path.join(root, "snapshots")
+        self._threads = threads
+        self._busy: set[str] = set()
+        root.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(self._parent, _MODE)
+
+    def path(self, number: int, *parts: str) -> str:
+        return os.path.join(self._parent, str(number), *parts)
+
+    def highest(self) -> int:
+        """The largest number that a directory has; 0 if there is none."""
+        return max((int(name) for name in os.listdir(self._parent) if name.isascii() and name.isdecimal()), default=0)
+
+    @asynccontextmanager
+    async def making(self, number: int, fill: Callable[[str], None]) -> AsyncIterator[None]:
+        """Makes the directory *number*: *fill* makes it in a thread, under another name.
+
+        In the block its row is to be recorded; if that fails the directory goes again.
+        """
+        names = {str(number), f"new-{number}"}
+        self._busy |= names
+        try:
+            with translated(f"create snapshot directory {self.path(number)}"):
+                await self._threads.run(self._make, number, fill)
+            try:
+                yield
+            except BaseException:
+                await self._threads.run(trees.remove, self.path(number))
+                raise
+        finally:
+            self._busy -= names
+
+    def _make(self, number: int, fill: Callable[[str], None]) -> None:
+        temporary = os.path.join(self._parent, f"new-{number}")
+        trees.remove(temporary)  # of a crash
+        try:
+            fill(temporary)
+            faults.reach("snapshots.directory.made")
+            os.rename(temporary, self.path(number))
+        except BaseException:
+            trees.remove(temporary)
+            raise
+        sync_directory(self._parent)
+        faults.reach("snapshots.directory.named")
+
+    async def remove(self, number: int) -> None:
+        """Removes the directory *number*, out of sight first."""
+        names = {str(number), f"rm-{number}"}
+        self._busy |= names
+        try:
+            with translated(f"remove snapshot directory {self.path(number)}"):
+                await self._threads.run(self._remove, number)
+        finally:
+            self._busy -= names
+
+    def _remove(self, number: int) -> None:
+        hidden = os.path.join(self._parent, f"rm-{number}")
+        with suppress(FileNotFoundError):
+            os.rename(self.path(number), hidden)
+        trees.remove(hidden)
+
+    async def sweep(self, numbers: Callable[[], Awaitable[set[int]]]) -> None:
+        """Removes all but the directories in *numbers*, which is asked after the disk was read."""
+        names = await self._threads.run(os.listdir, self._parent)
+        busy = set(self._busy)
+        known = {str(number) for number in await numbers()}
+        for name in names:
+            if name in known or name in busy or name in self._busy or not _is_ours(name):
+                continue
+            with translated(f"remove snapshot directory {os.path.join(self._parent, name)}"):
+                await self._threads.run(trees.remove, os.path.join(self._parent, name))
+
+
+def make_exactly(directory: str, mode: int) -> None:
+    """Makes a directory of *mode*, whatever the umask says."""
+    os.mkdir(directory, mode)
+    if stat.S_IMODE(os.lstat(directory).st_mode) != mode:
+        os.chmod(directory, mode)
+
+
+def _is_ours(name: str) -> bool:
+    return (name.isascii() and name.isdecimal()) or name.startswith(("new-", "rm-"))
