@@ -35,7 +35,7 @@ async def connect(bootstrap: Bootstrap, *, timeout_s: float = DIAL_S) -> ShimCon
     try:
         async with asyncio.timeout(timeout_s or None):
             if bootstrap.protocol == GRPC:
-                raise Unimplemented(f"shim at {bootstrap.address}: its protocol is gRPC")
+                return await _connect_grpc(driver, path)
             connection = TtrpcClientConnection(driver)
             await driver.connect_unix(path, connection)
             return connection
@@ -45,6 +45,14 @@ async def connect(bootstrap: Bootstrap, *, timeout_s: float = DIAL_S) -> ShimCon
         reason = os.strerror(error.errno).lower() if error.errno else "timeout"
         kind = "gRPC" if bootstrap.protocol == GRPC else "TTRPC"
         raise Unknown(f"failed to create {kind} connection: dial unix {path}: connect: {reason}") from error
+
+
+async def _connect_grpc(driver: AsyncioDriver, path: str) -> ShimConnection:
+    from pycontainerd.runtime.grpc_connection import GrpcShimConnection
+
+    connection = GrpcShimConnection(driver)
+    await driver.connect_unix(path, connection)
+    return connection
 
 
 def socket_path(bootstrap: Bootstrap) -> str:

@@ -313,9 +313,9 @@ class ShimManager:
 async def _both(first: Coroutine[Any, Any, Bootstrap], second: Coroutine[Any, Any, None]) -> Bootstrap:
     """Runs both at the same time: the result of *first*. The first failure is raised, alone, when both have ended."""
     try:
-        async with asyncio.TaskGroup() as group:
-            result = group.create_task(first, name="start shim")
-            group.create_task(second, name="fill bundle")
-    except* Exception as errors:  # noqa: BLE001 - raised again, without the group around it
-        raise errors.exceptions[0] from None
+        async with asyncio.TaskGroup() as tasks:
+            result = tasks.create_task(first, name="start shim")
+            tasks.create_task(second, name="fill bundle")
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
     return result.result()

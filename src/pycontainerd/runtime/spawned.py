@@ -82,9 +82,11 @@ class OurShims:
             )
             try:
                 child = await self._spawner.start_shim(setting, encode(request), [listener.fileno(), log])
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
+                if isinstance(error, OSError):
+                    raise Unknown(f"start failed: spawner: {error}") from error
                 raise
             finally:
                 os.close(log)
