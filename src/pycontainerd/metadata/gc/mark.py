@@ -28,9 +28,10 @@ UNION
         ON edges.namespace = holder.namespace AND edges.kind = holder.kind AND edges.name = holder.name
         AND edges.back = 1
 )
-SELECT id FROM objects
-WHERE kind NOT IN ('namespaces', 'containers') AND id NOT IN (SELECT id FROM live)
+SELECT id, id IN (SELECT id FROM live) FROM objects
+WHERE kind NOT IN ('namespaces', 'containers') AND id NOT IN (SELECT id FROM live WHERE flat = 0)
 """
+"""Ids that no root reaches whole, and whether one reaches them flat: they stay, but what they need may go."""
 
 _NEEDS: Final = """
 SELECT edges.owner, target.id
@@ -51,8 +52,11 @@ _CHUNK: Final = 500
 
 def find_dying(connection: sqlite3.Connection, now_ns: int) -> Dying:
     """All objects that no root reaches at *now_ns*, in the order in which they may be deleted."""
-    ids = {id_ for (id_,) in connection.execute(_UNREACHED, {"now_ns": now_ns})}
-    return ordered(ids, _needs(connection, ids))
+    ids: set[int] = set()
+    flat: set[int] = set()
+    for id_, is_flat in connection.execute(_UNREACHED, {"now_ns": now_ns}):
+        (flat if is_flat else ids).add(id_)
+    return ordered(ids, _needs(connection, ids), flat)
 
 
 def _needs(connection: sqlite3.Connection, ids: Collection[int]) -> Iterator[tuple[int, int]]:

@@ -15,13 +15,15 @@ class Dying:
     """*ids* that are still to be deleted, and *batches* of them: what needs others comes before what is needed.
 
     What lies on a cycle, or is needed by one, makes a batch of its own, however large: it goes at once or not at all.
+    What lives *flat* stays, but may need some of the dying.
     """
 
     ids: set[int]
     batches: list[list[int]]
+    flat: set[int]
 
 
-def ordered(ids: set[int], needs: Iterable[tuple[int, int]]) -> Dying:
+def ordered(ids: set[int], needs: Iterable[tuple[int, int]], flat: set[int]) -> Dying:
     """*ids* in batches; *needs* are pairs of them of which the first needs the second."""
     needed_by: dict[int, list[int]] = {}
     needing = dict.fromkeys(ids, 0)
@@ -39,4 +41,4 @@ def ordered(ids: set[int], needs: Iterable[tuple[int, int]]) -> Dying:
     cyclic = ids.difference(order)
     if cyclic:
         batches.append(list(cyclic))
-    return Dying(ids, batches)
+    return Dying(ids, batches, flat)

@@ -53,13 +53,16 @@ def sweep(tx: Transaction, dying: Dying, batch: Sequence[int]) -> list[Removed]:
 def spare(tx: Transaction, dying: Dying, touched: Sequence[int]) -> None:
     """Takes out of *dying* what was *touched* and all that it needs or holds.
 
-    What is not dying needs nothing that is, but for what was touched: so the walk stops there.
+    What lived whole when marked needs nothing that is dying, but for what was touched: so the walk stops there. What
+    lived flat may, and is walked once.
     """
     waiting = list(touched)
     while waiting:
         id_ = waiting.pop()
         dying.ids.discard(id_)
+        dying.flat.discard(id_)
         for (needed,) in tx.execute(_NEEDED_BY, {"id": id_}):
-            if needed in dying.ids:
-                dying.ids.discard(needed)
-                waiting.append(needed)
+            for doubtful in (dying.ids, dying.flat):
+                if needed in doubtful:
+                    doubtful.discard(needed)
+                    waiting.append(needed)
