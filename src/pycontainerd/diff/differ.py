@@ -1,0 +1,173 @@
+"""The daemon's side of applying a layer: a worker is started, heard, helped with device nodes, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from pycontainerd.diff import media
+from pycontainerd.diff.messages import (
+    DEVICES_LIMIT,
+    SIZE_LIMIT,
+    Applied,
+    ApplyRequest,
+    DeviceMade,
+    DeviceWanted,
+    Failed,
+    Progress,
+    Reply,
+    decode_reply,
+    encode,
+)
+from pycontainerd.errors import Unknown
+from pycontainerd.mounts.model import Mount
+from pycontainerd.oci.image import Descriptor
+from pycontainerd.spawner.aio import Spawner, Worker, readable
+from pycontainerd.spawner.messages import Setting, soft_limits
+from pycontainerd.system.socket import receive_with_fds
+
+ROLE: Final = "apply"
+OOM_RAISE: Final = 500
+TITLE: Final = ("containerd-worker", "apply")
+
+
+class Outcome(NamedTuple):
+    """What was applied: the plain layer, its digest being the diff id, and what was left out of it."""
+
+    descriptor: Descriptor
+    entries: int
+    warnings: tuple[str, ...]
+
+
+class Differ:
+    """Applies layers, each in a worker of its own."""
+
+    def __init__(self, spawner: Spawner, *, always_sync: bool = False) -> None:
+        self._spawner = spawner
+        self._always_sync = always_sync
+
+    async def apply(
+        self,
+        descriptor: Descriptor,
+        blob: int,
+        mounts: Sequence[Mount],
+        *,
+        sync_fs: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Outcome:
+        """Extracts the layer that the descriptor *blob* reads (a file at its start, or a pipe) onto *mounts*.
+
+        *progress* hears how many of its bytes are read. A cancelled call ends the worker; what it has extracted
+        stays, for the owner of the mounts to remove. Raises Unknown, with what is wrong with the layer or the mounts.
+        """
+        sniff = media.is_compressed(descriptor.media_type)
+        request = ApplyRequest(tuple(mounts), sniff=sniff, sync=sync_fs or self._always_sync)
+        async with self._worker(request, blob) as (worker, replies):
+            devices = 0
+            while True:
+                reply, directories = await _receive(worker, replies)
+                match reply:
+                    case Progress(read):
+                        if progress is not None:
+                            progress(read)
+                    case DeviceWanted():
+                        devices += 1
+                        error = await asyncio.to_thread(_make_device, reply, directories, devices)
+                        replies.send(encode(DeviceMade(error)))
+                    case Applied(digest, size, entries, warnings):
+                        return Outcome(Descriptor(media.PLAIN, digest, size), entries, warnings)
+                    case Failed(reason):
+                        raise Unknown(reason)
+
+    @asynccontextmanager
+    async def _worker(self, request: ApplyRequest, blob: int) -> AsyncIterator[tuple[Worker, socket.socket]]:
+        """A worker for *request* and the socket of its replies. It ends with the block, and with this process."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs, _pipe() as (watched, held):
+            ours.setblocking(False)
+            setting = Setting({}, title=TITLE, oom_raise=OOM_RAISE, soft_limits=soft_limits())
+            fds = [blob, theirs.fileno(), watched]
+            async with self._spawner.worker(ROLE, setting, encode(request), fds) as worker:
+                theirs.close()
+                yield worker, ours
+                held.close()
+
+
+@dataclass(slots=True)
+class _Held:
+    """A descriptor that is closed once."""
+
+    fd: int
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[int, _Held]]:
+    """The end that a worker watches and the one whose closing ends it."""
+    watched, writing = os.pipe()
+    held = _Held(writing)
+    try:
+        yield watched, held
+    finally:
+        held.close()
+        os.close(watched)
+
+
+class _Message(NamedTuple):
+    reply: Reply
+    directories: list[int]
+
+
+async def _receive(worker: Worker, replies: socket.socket) -> _Message:
+    """The next message of the worker. Raises Unknown if it has ended without one."""
+    while True:
+        try:
+            data, descriptors = receive_with_fds(replies, SIZE_LIMIT)
+        except BlockingIOError:
+            await readable(replies.fileno())
+            continue
+        except (OSError, ValueError) as error:
+            raise Unknown(f"the worker that applied the layer broke off: {error}") from error
+        if not data:
+            status = await worker.wait()
+            raise Unknown(f"the worker that applied the layer has ended with status {status} and no answer")
+        try:
+            return _Message(decode_reply(data), descriptors)
+        except msgspec.DecodeError as error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise Unknown(f"the worker that applied the layer answered nonsense: {error}") from error
+
+
+def _make_device(wanted: DeviceWanted, directories: Sequence[int], count: int) -> int:
+    """Makes a device node for a worker that may not: the error number, 0 if it is there now.
+
+    The worker has read hostile bytes, so nothing that it says is believed: only nodes, only right in the directory
+    that it gives (it could give none that it can't write to itself), only so many.
+    """
+    placed = len(directories) == 1 and b"/" not in wanted.name and wanted.name not in {b"", b".", b".."}
+    try:
+        if count > DEVICES_LIMIT:
+            return errno.EDQUOT
+        if not placed or stat.S_IFMT(wanted.mode) not in {stat.S_IFCHR, stat.S_IFBLK}:
+            return errno.EINVAL
+        os.mknod(wanted.name, wanted.mode, wanted.device, dir_fd=directories[0])
+    except OSError as error:
+        return error.errno or errno.EIO
+    finally:
+        for directory in directories:
+            os.close(directory)
+    return 0
