@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from pycontainerd.errors import Error, FailedPrecondition, Internal, NotFound
 from pycontainerd.log import fields
 from pycontainerd.plugin import types
-from pycontainerd.plugin.registration import Init, Registration, Server, Started
+from pycontainerd.plugin.registration import Init, RefuseStart, Registration, Server, Started
 
 _LOG: Final = logging.getLogger(__name__)
 _EVERYTHING: Final = "*"
@@ -168,6 +168,8 @@ class Graph:
         if started.error is None:
             return
         uri = started.registration.uri
+        if isinstance(started.error, RefuseStart):
+            raise FailedPrecondition(str(started.error), bare=True) from started.error
         if uri in self._required:
             raise FailedPrecondition(f"load required plugin {uri}: {started.error}", bare=True) from started.error
         if started.init.readiness:

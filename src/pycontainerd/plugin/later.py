@@ -38,10 +38,6 @@ snapshotter_zfs = _later(types.SNAPSHOTTER, "zfs", config=sections.RootPath, on_
 monitor_task_cgroups = _later(
     types.MONITOR_TASK, "cgroups", requires=[types.EVENT], config=sections.Cgroups, on_host=True
 )
-metadata_bolt = _later(
-    types.METADATA, "bolt", requires=[types.CONTENT, types.EVENT, types.SNAPSHOTTER], config=sections.Bolt
-)
-gc_scheduler = _later(types.GC, "scheduler", requires=[types.METADATA], config=sections.Scheduler)
 tracing_processor_otlp = _later(types.TRACING_PROCESSOR, "otlp", config=sections.Empty)
 internal_tracing = _later(types.INTERNAL, "tracing", requires=[types.TRACING_PROCESSOR], config=sections.Empty)
 nri_nri = _later(types.NRI, "nri", requires=[types.INTERNAL, types.WARNING], config=sections.Nri)

@@ -29,6 +29,10 @@ class SkipPlugin(Exception):
         super().__init__(reason if "skip plugin" in reason else f"{reason}: skip plugin" if reason else "skip plugin")
 
 
+class RefuseStart(Exception):
+    """The daemon must not start: what the plugin found would be harmed. Raised from the error that says what it is."""
+
+
 class Plugins(Protocol):
     """What a starting plugin may ask of those that have started; see the rules of `graph`."""
 
