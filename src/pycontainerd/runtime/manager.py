@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
@@ -191,13 +191,24 @@ class ShimManager:
         self.tell_exit(namespace, id_, id_, exit_)
         self.tell_deleted(namespace, id_, exit_)
 
-    async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Runs *work* to its end even if the caller is cancelled: half a deletion is worse than a whole one."""
+    async def finish(
+        self,
+        work: Coroutine[Any, Any, T],
+        name: str,
+        *,
+        unwanted: Callable[[T], Coroutine[Any, Any, object]] | None = None,
+    ) -> T:
+        """Runs *work* to its end even if the caller is cancelled: half a deletion is worse than a whole one.
+
+        A result that nobody waits for any more goes to *unwanted*.
+        """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def body() -> None:
             try:
                 result = await work
+                if done.cancelled() and unwanted is not None:
+                    await unwanted(result)
             except Exception as error:  # noqa: BLE001 - it is the caller's, who may be gone
                 if done.cancelled():
                     _LOG.warning("failed to %s", name, extra=fields(error=error))

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from pycontainerd import faults
 from pycontainerd.api.containerd.types_pb2 import RuntimeInfo
@@ -30,6 +30,11 @@ faults.declare("tasks.create.started", "tasks.create.created", "tasks.delete.del
 DEFAULT_RUNTIME: Final = "io.containerd.runc.v2"
 
 
+class _Created(NamedTuple):
+    shim: Shim
+    pid: int
+
+
 class Tasks:
     """The tasks of a daemon; *state* and *root* are where their bundles and work directories lie."""
 
@@ -46,8 +51,17 @@ class Tasks:
     async def create(self, namespace: str, container: ContainerView, task: NewTask) -> int:
         """Makes the container of a task, in a shim: the pid of its init, which waits to be started.
 
-        Raises AlreadyExists, or what shim and runtime answer.
+        If the caller is cancelled, what is being made is finished and taken away again: a shim can't be stopped in
+        the middle. Raises AlreadyExists, or what shim and runtime answer.
         """
+        created = await self.manager.finish(
+            self._create(namespace, container, task),
+            f"create task {task.id}",
+            unwanted=lambda created: self._abandon(created.shim),
+        )
+        return created.pid
+
+    async def _create(self, namespace: str, container: ContainerView, task: NewTask) -> _Created:
         manager = self.manager
         with manager.shims.reserved(namespace, task.id):
             shim = await self._start_shim(namespace, container, task)
@@ -68,7 +82,7 @@ class Tasks:
                 raise
             faults.reach("tasks.create.created")
             manager.keep(shim)
-        return pid
+        return _Created(shim, pid)
 
     async def delete(self, namespace: str, id_: str) -> Exit:
         """Deletes a task that is created or stopped, and ends its shim: how it ended.
@@ -242,7 +256,8 @@ class Tasks:
         """Takes away a shim whose task could not be created."""
         with contextlib.suppress(Error):  # there may be no container; what else is left is removed by force
             await shim.api.delete(shim.id, "", timeout_s=self.manager.timeouts.cleanup_s)
-        await self.manager.remove(shim, force=True)
+        async with shim.removing:
+            await self.manager.remove(shim, force=True)
 
     async def _end(self, shim: Shim, context: str) -> Exit:
         return await self.manager.finish(self._delete(shim, context), f"delete task {shim.id}")

@@ -90,6 +90,12 @@ class Place:
     def bundle(self, id_: str) -> Path:
         return self.state / self.namespace / id_
 
+    def shims(self) -> int:
+        """How many shims of this place run."""
+        mark = f"-namespace\0{self.namespace}\0".encode()
+        found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _content(path)]
+        return len(found)
+
     def rootfs(self) -> Path:
         """A root file system of static busybox."""
         root = self.base / "rootfs"
@@ -175,6 +181,10 @@ class House:
         answer: Awaitable[Message] = getattr(self.service, method)(request, call)
         return await answer
 
+    def knows(self, id_: str) -> bool:
+        """Whether there is a task of that id."""
+        return self.tasks.manager.shims.find(self.place.namespace, id_) is not None
+
     def kill(self, pid: int) -> None:
         """kill -9 of a shim of this house."""
         assert str(self.place.namespace).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -244,6 +254,13 @@ def spec(namespace: str, id_: str, rootfs: Path, args: Sequence[str]) -> dict[st
 
 def mount(**fields: Any) -> types_pb2.Mount:
     return types_pb2.Mount(**fields)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # it ended
 
 
 def _surroundings(place: Place) -> Surroundings:

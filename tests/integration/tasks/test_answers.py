@@ -308,3 +308,21 @@ def test_a_shim_that_is_killed_takes_its_task_along_and_clients_hear_of_it(place
         assert not place.bundle("c").exists()
 
     run(place, story)
+
+
+@pytest.mark.parametrize("moment", ["rootfs", "bootstrap.json", "init.pid"])
+def test_a_client_that_leaves_while_its_task_is_created_leaves_nothing(place: Place, moment: str) -> None:
+    place.add("c")
+
+    async def story(house: House) -> None:
+        creating = asyncio.ensure_future(house("create", container_id="c"))
+        while not (place.bundle("c") / moment).exists():  # noqa: ASYNC110 - what is waited for is a file
+            await asyncio.sleep(0)
+        creating.cancel()
+        async with asyncio.timeout(30):
+            while place.bundle("c").exists() or house.knows("c"):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0)
+        await running(house)
+        assert place.shims() == 1
+
+    run(place, story)
