@@ -32,8 +32,6 @@ snapshotter_blockfile = _later(types.SNAPSHOTTER, "blockfile", config=sections.B
 snapshotter_btrfs = _later(types.SNAPSHOTTER, "btrfs", config=sections.RootPath, on_host=True)
 snapshotter_devmapper = _later(types.SNAPSHOTTER, "devmapper", config=sections.Devmapper, on_host=True)
 snapshotter_erofs = _later(types.SNAPSHOTTER, "erofs", config=sections.ErofsSnapshotter, on_host=True)
-snapshotter_native = _later(types.SNAPSHOTTER, "native", config=sections.RootPath, on_host=True)
-snapshotter_overlayfs = _later(types.SNAPSHOTTER, "overlayfs", config=sections.Overlayfs, on_host=True)
 snapshotter_zfs = _later(types.SNAPSHOTTER, "zfs", config=sections.RootPath, on_host=True)
 monitor_task_cgroups = _later(
     types.MONITOR_TASK, "cgroups", requires=[types.EVENT], config=sections.Cgroups, on_host=True
@@ -44,10 +42,6 @@ nri_nri = _later(types.NRI, "nri", requires=[types.INTERNAL, types.WARNING], con
 ttrpc_otelttrpc = _later(types.TTRPC, "otelttrpc")
 differ_erofs = _later(types.DIFFER, "erofs", requires=[types.METADATA], config=sections.Erofs)
 mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADATA, types.MOUNT_HANDLER])
-differ_walking = _later(types.DIFFER, "walking", requires=[types.METADATA, types.MOUNT_MANAGER], on_host=True)
-service_diff_service = _later(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)
-service_snapshots_service = _later(types.SERVICE, "snapshots-service", requires=[types.METADATA])
-grpc_diff = _later(types.GRPC, "diff", requires=[types.SERVICE])
 grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
 sandbox_store_local = _later(types.SANDBOX_STORE, "local", requires=[types.METADATA])
 transfer_local = _later(
@@ -81,7 +75,6 @@ grpc_sandbox_controllers = _later(
     types.GRPC, "sandbox-controllers", requires=[types.POD_SANDBOX_CONTROLLER, types.SANDBOX_CONTROLLER, types.EVENT]
 )
 grpc_sandboxes = _later(types.GRPC, "sandboxes", requires=[types.SANDBOX_STORE])
-grpc_snapshots = _later(types.GRPC, "snapshots", requires=[types.SERVICE])
 streaming_manager = _later(types.STREAMING, "manager", requires=[types.METADATA])
 grpc_streaming = _later(types.GRPC, "streaming", requires=[types.STREAMING])
 grpc_transfer = _later(types.GRPC, "transfer", requires=[types.TRANSFER, types.STREAMING])
