@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from pycontainerd.diff import media
+from pycontainerd.content.local import Blob
+from pycontainerd.content.model import Digest
+from pycontainerd.diff import media, processors
 from pycontainerd.diff.messages import (
     DEVICES_LIMIT,
     SIZE_LIMIT,
@@ -28,32 +32,53 @@ from pycontainerd.diff.messages import (
     decode_reply,
     encode,
 )
-from pycontainerd.errors import Unknown
+from pycontainerd.errors import NotFound, Unknown
+from pycontainerd.log import fields
 from pycontainerd.mounts.model import Mount
 from pycontainerd.oci.image import Descriptor
+from pycontainerd.plugin.registration import StreamProcessor
 from pycontainerd.spawner.aio import Spawner, Worker, readable
 from pycontainerd.spawner.messages import Setting, soft_limits
 from pycontainerd.system.socket import receive_with_fds
+
+_LOG: Final = logging.getLogger(__name__)
 
 ROLE: Final = "apply"
 OOM_RAISE: Final = 500
 TITLE: Final = ("containerd-worker", "apply")
 
 
-class Outcome(NamedTuple):
-    """What was applied: the plain layer, its digest being the diff id, and what was left out of it."""
+class Content(Protocol):
+    """Where layers are read from."""
 
-    descriptor: Descriptor
-    entries: int
-    warnings: tuple[str, ...]
+    def has(self, namespace: str, digest: str) -> bool: ...
+
+    def reader(self, namespace: str, digest: Digest) -> Blob: ...
 
 
 class Differ:
     """Applies layers, each in a worker of its own."""
 
-    def __init__(self, spawner: Spawner, *, always_sync: bool = False) -> None:
+    def __init__(self, spawner: Spawner, content: Content, stream_processors: Mapping[str, StreamProcessor]) -> None:
+        """*stream_processors* in the order of the configuration: the last one that accepts a media type gets it."""
         self._spawner = spawner
-        self._always_sync = always_sync
+        self._content = content
+        self._processors = stream_processors
+
+    async def apply_content(
+        self,
+        namespace: str,
+        descriptor: Descriptor,
+        mounts: Sequence[Mount],
+        *,
+        sync_fs: bool = False,
+        payloads: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Descriptor:
+        """Applies a blob of *namespace*. Raises NotFound, and what `apply` raises."""
+        if not self._content.has(namespace, descriptor.digest):
+            raise NotFound(f"failed to get reader from content store: content digest {descriptor.digest}")
+        with self._content.reader(namespace, Digest.parse(descriptor.digest)) as blob:
+            return await self.apply(descriptor, blob.fd, mounts, sync_fs=sync_fs, payloads=payloads)
 
     async def apply(
         self,
@@ -62,15 +87,30 @@ class Differ:
         mounts: Sequence[Mount],
         *,
         sync_fs: bool = False,
+        payloads: Mapping[str, bytes] = MappingProxyType({}),
         progress: Callable[[int], None] | None = None,
-    ) -> Outcome:
+    ) -> Descriptor:
         """Extracts the layer that the descriptor *blob* reads (a file at its start, or a pipe) onto *mounts*.
 
-        *progress* hears how many of its bytes are read. A cancelled call ends the worker; what it has extracted
-        stays, for the owner of the mounts to remove. Raises Unknown, with what is wrong with the layer or the mounts.
+        Returns the plain layer, whose digest is the diff id. *payloads* are for stream processors, by their ids.
+        *progress* hears how many bytes are read. A cancelled call ends the worker; what it has extracted stays, for
+        the owner of the mounts to remove. Raises Unknown, with what is wrong with the layer or the mounts.
         """
-        sniff = media.is_compressed(descriptor.media_type)
-        request = ApplyRequest(tuple(mounts), sniff=sniff, sync=sync_fs or self._always_sync)
+        plan = processors.plan(descriptor.media_type, self._processors)
+        request = ApplyRequest(tuple(mounts), sniff=plan.sniff, sync=sync_fs)
+        async with processors.running(plan, blob, payloads) as stream:
+            try:
+                applied = await self._apply(request, stream.fd, progress)
+            except Unknown:
+                await stream.check()  # a layer that broke off is the fault of the processor that did
+                raise
+            await stream.check()
+        for warning in applied.warnings:
+            _LOG.warning(warning, extra=fields(digest=descriptor.digest))
+        return Descriptor(media.PLAIN, applied.digest, applied.size)
+
+    async def _apply(self, request: ApplyRequest, blob: int, progress: Callable[[int], None] | None) -> Applied:
+        """Lets a worker apply the stream *blob*, and serves it meanwhile."""
         async with self._worker(request, blob) as (worker, replies):
             devices = 0
             while True:
@@ -83,8 +123,8 @@ class Differ:
                         devices += 1
                         error = await asyncio.to_thread(_make_device, reply, directories, devices)
                         replies.send(encode(DeviceMade(error)))
-                    case Applied(digest, size, entries, warnings):
-                        return Outcome(Descriptor(media.PLAIN, digest, size), entries, warnings)
+                    case Applied():
+                        return reply
                     case Failed(reason):
                         raise Unknown(reason)
 
