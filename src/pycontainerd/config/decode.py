@@ -36,14 +36,12 @@ _WORDS: Final = {
 }
 
 
-def decode(
-    raw: Mapping[str, Any], struct: type[T], *, base: T | None = None, unknown: Unknown = lambda path: None
-) -> T:
-    """*raw* as a *struct*, over *base* or the defaults of the struct.
+def decode(raw: Mapping[str, Any], struct: type[T], *, at: Path = (), unknown: Unknown = lambda path: None) -> T:
+    """*raw*, which stands at *at* in its file, as a *struct*, over its defaults.
 
     Raises InvalidArgument that begins with the key.
     """
-    return _over_struct(struct() if base is None else base, raw, struct, (), unknown)
+    return _over_struct(struct(), raw, struct, at, lambda path: unknown(path[len(at) :]))
 
 
 def encode(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from pycontainerd.config import model
 from pycontainerd.config.decode import Path as KeyPath
-from pycontainerd.config.decode import decode, key_text
+from pycontainerd.config.decode import decode
 from pycontainerd.config.merge import merge
 from pycontainerd.config.migrate import migrate
 from pycontainerd.config.model import VERSION, File
@@ -151,11 +151,11 @@ def _check_sections(source: Source, sections: Sequence[Section]) -> None:
         raw = source.file.plugins.get(section.uri)
         if raw is None or section.config is None:
             continue
+        warn = partial(_warn, file=source.path, plugin=section.uri)
         try:
-            decode(raw, section.config, unknown=partial(_warn, file=source.path, plugin=section.uri))
+            decode(raw, section.config, at=("plugins", section.uri), unknown=warn)
         except InvalidArgument as error:
-            text = f"failed to load TOML from {source.path}: plugins.{key_text((section.uri,))}"
-            raise error.within(text) from None
+            raise error.within(f"failed to load TOML from {source.path}") from None
 
 
 def _warn(key: KeyPath, **about: str) -> None:

@@ -96,7 +96,7 @@ def _full_name(name: str) -> str:
 
 
 def _move_plugins(plugins: Table) -> None:
-    """Done once for each version that is passed, as stock does it; a second time changes what `_move_sched_core` says."""
+    """Done once for each version that is passed, as in stock: the second time undoes what the first said of shims."""
     _rename(plugins, "io.containerd.monitor.v1.cgroups", f"{types.MONITOR_TASK}.cgroups")
     _rename(plugins, f"{types.INTERNAL}.restart", f"{types.MONITOR_CONTAINER}.restart")
     _move_sched_core(plugins)
