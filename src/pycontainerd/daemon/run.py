@@ -25,6 +25,7 @@ from pycontainerd.log import fields
 from pycontainerd.plugin.graph import Graph, StartedPlugins, ordered
 from pycontainerd.plugin.registration import Init, Registration
 from pycontainerd.rpc.sockets import is_served
+from pycontainerd.spawner.aio import Spawner
 from pycontainerd.version import revision, version
 
 _LOG: Final = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Daemon:
         self._clock = SystemClock()
         self._ids = RandomIds()
         self._background: asyncio.TaskGroup
+        self._spawner: Spawner
         self._starting: asyncio.Task[Any] | None = None
 
     async def main(self) -> None:
@@ -124,7 +126,10 @@ class Daemon:
         return True
 
     async def _run(self) -> None:
-        async with Graph(self._order, self._init, self._settings.file.required_plugins) as graph:
+        async with (
+            Spawner(self._settings.socket_dir) as self._spawner,
+            Graph(self._order, self._init, self._settings.file.required_plugins) as graph,
+        ):
             await graph.start()
             if self._stopping.is_set():
                 return
@@ -163,6 +168,7 @@ class Daemon:
             ids=self._ids,
             timeouts=settings.timeouts,
             stream_processors=settings.stream_processors,
+            spawner=self._spawner,
         )
 
     def _stop(self, number: int) -> None:

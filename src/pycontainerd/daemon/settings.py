@@ -16,10 +16,12 @@ from pycontainerd.config.model import File
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.plugin import types
 from pycontainerd.plugin.registration import Registration, StreamProcessor
+from pycontainerd.plugin.sections import DEFAULT_SOCKET_DIR, ShimManager
 from pycontainerd.servers.config import GrpcConfig, TtrpcConfig
 
 _GRPC = f"{types.SERVER}.grpc"
 _TTRPC = f"{types.SERVER}.ttrpc"
+_SHIMS = f"{types.SHIM}.manager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,12 @@ class Settings:
                 for name, it in file.stream_processors.items()
             },
         )
+
+    @property
+    def socket_dir(self) -> str:
+        """Where the sockets of shims and of the spawner lie."""
+        section = decode(self.file.plugins.get(_SHIMS, {}), ShimManager)
+        return section.socket_dir or DEFAULT_SOCKET_DIR
 
     def section(self, registration: Registration) -> Any:
         """What *registration*'s plugin is configured with, or None if it takes no configuration."""

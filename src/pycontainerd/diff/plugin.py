@@ -9,17 +9,12 @@ from pycontainerd.errors import NotFound
 from pycontainerd.oci import platforms
 from pycontainerd.plugin import sections, types
 from pycontainerd.plugin.registration import Init, plugin
-from pycontainerd.runtime.spawned import DEFAULT_SOCKET_DIR
-from pycontainerd.spawner.aio import Spawner
 
 
 @plugin(types.DIFFER, "walking", requires=[types.METADATA, types.MOUNT_MANAGER])
 async def walking(init: Init) -> Differ:
     init.platforms.append(platforms.format_platform(platforms.host()))
-    spawner = Spawner(DEFAULT_SOCKET_DIR)
-    init.stack.push_async_callback(spawner.close)
-    content = init.plugins.single(types.METADATA).content
-    return Differ(spawner, content, init.stream_processors)
+    return Differ(init.spawner, init.plugins.single(types.METADATA).content, init.stream_processors)
 
 
 @plugin(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)

@@ -108,6 +108,8 @@ class Init:
     stream_processors: Mapping[str, StreamProcessor] = field(default_factory=dict)
     after_serving: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Called in order when all servers listen: what must not reach clients that could not yet connect."""
+    spawner: Any = None
+    """The daemon's connection to the process that all others are forked from, a `spawner.aio.Spawner`."""
     readiness: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Awaited before the service manager hears that the daemon is ready; such a plugin must not fail."""
 

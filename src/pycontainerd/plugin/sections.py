@@ -5,7 +5,7 @@ A section moves beside its plugin when that is built; until then its keys are kn
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec import field
 
@@ -114,6 +114,10 @@ class TasksService(Section, frozen=True, kw_only=True):
 
     blockio_config_file: str = ""
     rdt_config_file: str = ""
+
+
+DEFAULT_SOCKET_DIR: Final = "/run/containerd/s"
+"""Where the sockets of shims and of the spawner lie unless the configuration names another place."""
 
 
 class ShimManager(Section, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from pycontainerd.runtime.background import Background
 from pycontainerd.runtime.discovery import Discovery
 from pycontainerd.runtime.executable import Surroundings
 from pycontainerd.runtime.manager import ShimManager, Timeouts
-from pycontainerd.runtime.spawned import DEFAULT_SOCKET_DIR, OurShims
+from pycontainerd.runtime.spawned import OurShims
 from pycontainerd.spawner.aio import Spawner
 from pycontainerd.spawner.messages import Setting
 from pycontainerd.version import version
@@ -37,8 +37,7 @@ async def manager(init: Init) -> ShimManager:
         environment=environment(config.env),
     )
     background = await init.stack.enter_async_context(Background())
-    spawner = Spawner(config.socket_dir or DEFAULT_SOCKET_DIR)
-    init.stack.push_async_callback(spawner.close)
+    spawner: Spawner = init.spawner
     shims = ShimManager(
         about,
         discovery=Discovery(own, about.environment.get("PATH", os.defpath)),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from pycontainerd.errors import Unknown
+from pycontainerd.plugin.sections import DEFAULT_SOCKET_DIR
 from pycontainerd.runtime.bootstrap import TTRPC, Bootstrap
 from pycontainerd.runtime.bundle import LOG, SOCKETS, Bundle
 from pycontainerd.runtime.executable import Surroundings
@@ -21,7 +22,6 @@ from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.spawner.client import Child
 from pycontainerd.spawner.messages import Setting, soft_limits
 
-DEFAULT_SOCKET_DIR: Final = "/run/containerd/s"
 SHIM_API: Final = 3
 BACKLOG: Final = 128
 OOM_RAISE: Final = 1

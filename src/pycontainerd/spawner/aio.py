@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from pycontainerd.errors import Unavailable
 from pycontainerd.spawner import starting
@@ -101,6 +102,14 @@ class Spawner:
         if self._connection is not None:
             self._connection.close(Unavailable("the connection to the spawner was closed"))
             self._connection = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def _start(self, message: Request, fds: Sequence[int]) -> _StartedChild:
         connection = await self._connected()

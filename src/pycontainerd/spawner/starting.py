@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from pycontainerd.spawner.key import spawner_key
-from pycontainerd.spawner.messages import SIZE_LIMIT
+from pycontainerd.spawner.messages import SIZE_LIMIT, Setting
 from pycontainerd.spawner.server import LISTENING_FD, identity_of, lock_path
 from pycontainerd.system import process
 
@@ -26,7 +26,6 @@ IDLE_S: Final = 60.0
 
 _PROGRAM: Final = "from pycontainerd.spawner.server import main; main()"
 _ROOM_FOR_TITLES: Final = 4096
-_KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYCONTAINERD_FAULT")
 _BACKLOG: Final = 128
 
 
@@ -92,11 +91,10 @@ def _start(path: str, roles: str, idle_s: float) -> None:
             raise
         # -s, -P: neither the user's packages nor a working directory may come before ours.
         arguments = [sys.executable, "-s", "-P", "-c", _PROGRAM, path, identity_of(path), roles, str(idle_s)]
-        environment = {key: os.environ[key] for key in _KEPT if key in os.environ}
         with process.start(
             [*arguments, " " * _ROOM_FOR_TITLES],
             cwd="/",
-            env=environment,
+            env=Setting.like_mine().environment,
             place_fds={LISTENING_FD: listener.fileno()},
             new_session=True,
         ) as starter:
