@@ -11,7 +11,7 @@ import contextvars
 import ssl
 import struct
 from asyncio import tasks as _tasks
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from socket import SO_PEERCRED, SOL_SOCKET, socket
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, cast, runtime_checkable
@@ -121,12 +121,13 @@ class AsyncioDriver:
 class AsyncioTransport:
     """A transport of asyncio's as the protocols see it."""
 
-    __slots__ = ("_peer", "_raw", "abort", "close", "pause_reading", "resume_reading", "write")
+    __slots__ = ("_peer", "_raw", "abort", "close", "pause_reading", "resume_reading", "write", "writelines")
 
     def __init__(self, raw: asyncio.Transport, *, unix: bool) -> None:
         self._raw = raw
         self._peer = _peer_of(raw) if unix else None
         self.write: Callable[[bytes | bytearray | memoryview], None] = raw.write
+        self.writelines: Callable[[Sequence[bytes | bytearray | memoryview]], None] = raw.writelines
         self.close = raw.close
         self.abort = raw.abort
         self.pause_reading = raw.pause_reading

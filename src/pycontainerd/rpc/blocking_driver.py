@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -31,6 +31,10 @@ _BROKEN: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes that wait in a transport from which on the connection is asked to pause, and below a quarter of it to go on."""
+
+
+_GATHERED: Final = 512
+"""Pieces of one system call; the kernel takes 1024 (IOV_MAX)."""
 
 
 class Cancelled(BaseException):
@@ -376,6 +380,11 @@ class BlockingTransport:
                 self._paused = True
                 self._connection.pause_writing()
 
+    def writelines(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+        """As `write`, for several pieces at once."""
+        for piece in self._gathered(pieces):
+            self.write(piece)
+
     def close(self) -> None:
         self._closing = True
         if not self._backlog:
@@ -411,6 +420,25 @@ class BlockingTransport:
         except OSError as error:
             self._end(error)
             return data[:0]
+
+    def _gathered(self, pieces: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
+        """Sends what one system call takes of *pieces*; returns the rest of them."""
+        if self._endpoint is None or self._closing or self._backlog:
+            yield from pieces
+            return
+        try:
+            sent = self._endpoint.sendmsg(pieces[:_GATHERED])
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._end(error)
+            return
+        for piece in pieces:
+            if sent < len(piece):
+                yield memoryview(piece)[sent:] if sent else piece
+                sent = 0
+            else:
+                sent -= len(piece)
 
     def _flush(self) -> None:
         while self._backlog:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 from google.protobuf.message import Message
 
 from pycontainerd.rpc.call import Metadata
+from pycontainerd.rpc.encoded import Encoded
 from pycontainerd.rpc.service import Method
 
 
@@ -18,7 +19,7 @@ class ClientStream(Protocol):
     received, and where they are sent once the call has ended; they are `pycontainerd.errors.Error`s.
     """
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message | Encoded) -> None:
         """Sends *message*; waits while the server takes no more."""
 
     async def close_send(self) -> None:
@@ -43,7 +44,7 @@ class Client(Protocol):
     """A connection to a server, seen by those who call it."""
 
     async def unary(
-        self, method: Method, request: Message, *, metadata: Metadata = (), timeout_s: float | None = None
+        self, method: Method, request: Message | Encoded, *, metadata: Metadata = (), timeout_s: float | None = None
     ) -> Any:
         """Calls *method* with one request and returns its one reply. Raises `errors.Error` as the server answers.
 

@@ -6,7 +6,7 @@ this seam is `async def` over `Waiter`s; it imports no loop. A driver is chosen 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -63,6 +63,9 @@ class Transport(Protocol):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queues *data*; never blocks. `Connection.pause_writing` tells when the queue is long."""
+
+    def writelines(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Queues *pieces*, one after the other, without joining them where the loop can do so."""
 
     def close(self) -> None:
         """Sends what is queued, then closes."""

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from pycontainerd.errors import Cancelled, DeadlineExceeded, Error, Unavailable
+from pycontainerd.errors import Cancelled, Error, Unavailable
 from pycontainerd.rpc.call import Metadata
 from pycontainerd.rpc.driver import Driver, Waiter
+from pycontainerd.rpc.encoded import Encoded
 from pycontainerd.rpc.grpc.client_call import ClientCall, GrpcClientStream
 from pycontainerd.rpc.grpc.endpoint import Endpoint
 from pycontainerd.rpc.grpc.headers import CONTENT_TYPE, encode_timeout, from_metadata
@@ -58,9 +59,9 @@ class GrpcClient(Endpoint):
         self._gone: Error | None = None
 
     async def unary(
-        self, method: Method, request: Message, *, metadata: Metadata = (), timeout_s: float | None = None
+        self, method: Method, request: Message | Encoded, *, metadata: Metadata = (), timeout_s: float | None = None
     ) -> Any:
-        pieces, size = framed(request.SerializeToString(), self.message_limit)
+        pieces, size = framed(request, self.message_limit)
         call = ClientCall(self, method)
         timer = self.driver.call_later(timeout_s, call.expire) if timeout_s is not None else None
         try:

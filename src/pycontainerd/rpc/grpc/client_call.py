@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from pycontainerd.errors import Cancelled, DeadlineExceeded, Error, Internal
 from pycontainerd.rpc.call import Metadata
 from pycontainerd.rpc.driver import Timer, Waiter
+from pycontainerd.rpc.encoded import Encoded
 from pycontainerd.rpc.grpc.inbox import Inbox
 from pycontainerd.rpc.grpc.messages import Decompress, decompressor, framed
 from pycontainerd.rpc.grpc.trailers import status_of_http, status_of_reset, status_of_trailers
@@ -186,8 +187,8 @@ class GrpcClientStream:
         self._begun = False
         self._closed = False
 
-    async def send(self, message: Message) -> None:
-        pieces, size = framed(message.SerializeToString(), self._client.message_limit)
+    async def send(self, message: Message | Encoded) -> None:
+        pieces, size = framed(message, self._client.message_limit)
         stream = await self._begin()
         self._client.core.send_data(stream, pieces, size)
         self._client.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pycontainerd.rpc.driver import Driver, Peer, Timer, Transport
 from pycontainerd.rpc.grpc.messages import MESSAGE_LIMIT
 from pycontainerd.rpc.http2.connection import Http2Connection
@@ -9,8 +11,11 @@ from pycontainerd.rpc.http2.events import ConnectionFailed, Event, PingAnswered
 from pycontainerd.rpc.http2.limits import Limits
 from pycontainerd.rpc.http2.stream import Stream
 
-_ALIVE = b"alive?  "
-KEEPALIVE_ANSWER_S = 20.0
+_ALIVE: Final = b"alive?  "
+KEEPALIVE_ANSWER_S: Final = 20.0
+
+_GATHER_FROM: Final = 64 * 1024
+"""From this size on pieces are given to the transport as they are: joining them costs more than counting them."""
 
 
 class Endpoint:
@@ -81,8 +86,11 @@ class Endpoint:
         if self._busy or transport is None:
             return
         take = self.core.take
-        while data := take():
-            transport.write(data)
+        while parts := take():
+            if sum(map(len, parts)) > _GATHER_FROM:
+                transport.writelines(parts)
+            else:
+                transport.write(b"".join(parts))
         if self.core.failed:
             transport.close()
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
+from google.protobuf.message import Message
+
 from pycontainerd.errors import Error, Internal, ResourceExhausted, Unimplemented
+from pycontainerd.rpc.encoded import Encoded
 from pycontainerd.rpc.http2.outbound import Piece
+from pycontainerd.rpc.service import encoded
 
 MESSAGE_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of a message, both ways: the default of the original."""
@@ -33,15 +37,18 @@ def decompressor(encoding: bytes) -> Decompress | None:
     )
 
 
-def framed(message: bytes, limit: int) -> tuple[list[Piece], int]:
+def framed(message: Message | Encoded | bytes, limit: int) -> tuple[list[Piece], int]:
     """*message* as it goes into the data of a stream, in pieces, and their size. Raises ResourceExhausted."""
-    size = len(message)
+    if isinstance(message, Encoded):
+        size = message.size
+        pieces: list[Piece] = [PREFIX.pack(0, size & 0xFFFFFFFF), *message.pieces]
+    else:
+        data = encoded(message)
+        size = len(data)
+        pieces = [PREFIX.pack(0, size) + data] if size < _JOIN_BELOW else [PREFIX.pack(0, size), data]
     if size > limit:
         raise ResourceExhausted(f"trying to send message larger than max ({size} vs. {limit})", bare=True)
-    prefix = PREFIX.pack(0, size)
-    if size < _JOIN_BELOW:
-        return [prefix + message], size + _PREFIX_SIZE
-    return [prefix, message], size + _PREFIX_SIZE
+    return pieces, size + _PREFIX_SIZE
 
 
 def only_message(piece: bytes | memoryview) -> bytes | None:

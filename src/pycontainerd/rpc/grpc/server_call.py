@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from pycontainerd.errors import Cancelled, DeadlineExceeded, Error, Internal, Unknown
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.driver import Task, Timer, Waiter
+from pycontainerd.rpc.encoded import Encoded
 from pycontainerd.rpc.grpc.inbox import Inbox
 from pycontainerd.rpc.grpc.messages import framed, only_message
 from pycontainerd.rpc.grpc.requests import RequestHead
@@ -18,7 +19,7 @@ from pycontainerd.rpc.grpc.trailers import OK, RESPONSE_BLOCK, trailers_block
 from pycontainerd.rpc.http2.events import DataReceived
 from pycontainerd.rpc.http2.outbound import LOW_WATER
 from pycontainerd.rpc.http2.stream import Stream
-from pycontainerd.rpc.service import Handler, encoded
+from pycontainerd.rpc.service import Handler
 from pycontainerd.rpc.status import Status, is_expected, to_status
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ class ServerCall:
             self._run(self._answer(request))
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.state = RUNNING
         task = self._connection.driver.spawn(coroutine, name=self._head.path)
         if self.state != ENDED:
-            self.state = RUNNING
             self._task = task
 
     async def _answer_one(self, inbox: Inbox) -> None:
@@ -166,10 +167,10 @@ class ServerCall:
             self.fail(Cancelled(""))
             raise
 
-    def _send_only(self, reply: Message | bytes) -> None:
+    def _send_only(self, reply: Message | Encoded | bytes) -> None:
         if self.state == ENDED:
             return
-        pieces, size = framed(encoded(reply), self._connection.message_limit)
+        pieces, size = framed(reply, self._connection.message_limit)
         core = self._connection.core
         core.send_headers(self._stream, RESPONSE_BLOCK)
         core.send_data(self._stream, pieces, size)
@@ -186,11 +187,11 @@ class ServerCall:
                 await close()
         self._finish(OK)
 
-    async def _send(self, reply: Message | bytes) -> None:
+    async def _send(self, reply: Message | Encoded | bytes) -> None:
         if self.state == ENDED:
             return
         connection = self._connection
-        pieces, size = framed(encoded(reply), connection.message_limit)
+        pieces, size = framed(reply, connection.message_limit)
         if self.state != ANSWERING:
             self.state = ANSWERING
             connection.core.send_headers(self._stream, RESPONSE_BLOCK)

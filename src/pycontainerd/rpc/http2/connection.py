@@ -79,7 +79,7 @@ class Http2Connection:
         self.leaving = False
         """Whether GOAWAY was sent: streams of the peer that begin now are refused."""
         self.take = self.out.take
-        """The bytes that are to be sent now; empty when there are none."""
+        """The pieces that are to be sent now; none when there are none."""
         self._limits = limits
         self._control = Budget(limits.control_burst, limits.control_per_s, clock)
         self._resets = Budget(limits.reset_burst, limits.reset_per_s, clock)

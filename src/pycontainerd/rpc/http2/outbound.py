@@ -143,31 +143,24 @@ class Outbound:
             self._ready[stream.id] = stream
         return stream.send_window <= LARGEST_WINDOW
 
-    @property
-    def has_ready(self) -> bool:
-        """Whether `take` has something to give."""
-        return bool(self._parts) or (bool(self._ready) and not self.paused)
-
-    def take(self) -> bytes:
-        """The bytes that are to go out now, empty when there are none. Call until it is empty or pauses."""
+    def take(self) -> list[Piece]:
+        """The pieces that are to go out now, in order. Call until there are none, or the transport has enough."""
         if self._ready and not self.paused:
             self._pump()
         parts = self._parts
-        if not parts:
-            return b""
-        self._parts = []
-        if not self.paused:
-            self.queued = 0
-        return b"".join(parts) if len(parts) > 1 else bytes(parts[0])
+        if parts:
+            self._parts = []
+            if not self.paused:
+                self.queued = 0
+        return parts
 
     def _pump(self) -> None:
         quota = _QUOTA
         while self._ready and quota > 0 and self.window > 0:
             for number, stream in tuple(self._ready.items()):
-                sent = self._send_turn(stream, min(quota, _TURN))
-                quota -= sent
-                # Behind those that wait for their turn, or out until its window opens.
                 del self._ready[number]
+                quota -= self._send_turn(stream, min(quota, _TURN))
+                # Behind those that wait for their turn, or out until its window opens.
                 if stream.outbox and stream.send_window > 0:
                     self._ready[number] = stream
                 if quota <= 0 or self.window <= 0:
