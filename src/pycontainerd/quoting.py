@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
 
 _SHORT: Final = {
@@ -26,6 +25,8 @@ def quote(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
+    import unicodedata  # a megabyte that shims do without
+
     short = _SHORT.get(character)
     if short is not None:
         return short

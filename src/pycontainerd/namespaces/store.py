@@ -39,6 +39,8 @@ class NamespaceStore:
         def make(tx: Transaction) -> None:
             if find_namespace(tx.connection, name) is not None:
                 raise AlreadyExists(f"namespace {quote(name)}")
+            if "" in said:
+                raise Unknown("key required")
             _set_labels(tx, tx.namespace_id(name), said)
             event = NamespaceCreate(name=name, labels=said)
             tx.after_commit(lambda: self._publish(name, "/namespaces/create", event))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pycontainerd.errors import FailedPrecondition, InvalidArgument
+from pycontainerd.quoting import quote
 from pycontainerd.rpc.driver import Peer
 
 NAMESPACE_HEADER: Final = "containerd-namespace"
@@ -26,9 +27,9 @@ def check_identifier(text: str) -> str:
     if not text:
         raise InvalidArgument("identifier must not be empty")
     if len(text.encode()) > IDENTIFIER_LIMIT:
-        raise InvalidArgument(f'identifier "{text}" greater than maximum length ({IDENTIFIER_LIMIT} characters)')
+        raise InvalidArgument(f"identifier {quote(text)} greater than maximum length ({IDENTIFIER_LIMIT} characters)")
     if not _IDENTIFIER.fullmatch(text):
-        raise InvalidArgument(f'identifier "{text}" must match {_IDENTIFIER_TEXT}')
+        raise InvalidArgument(f"identifier {quote(text)} must match {_IDENTIFIER_TEXT}")
     return text
 
 
