@@ -15,10 +15,13 @@ from pycontainerd.errors import InvalidArgument, OutOfRange
 from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.quoting import quote
 from pycontainerd.rpc.call import Call
+from pycontainerd.rpc.encoded import Encoded
 from pycontainerd.rpc.service import Service
 
 READ_BYTES: Final = 1 << 20
 """Data in one message of Read."""
+
+_DATA: Final = pb.ReadContentResponse.DATA_FIELD_NUMBER
 
 
 class ContentService(Service):
@@ -48,7 +51,7 @@ class ContentService(Service):
         await self._store.delete(call.namespace, _parsed(request.digest), call.lease)
         return Empty()
 
-    async def read(self, request: pb.ReadContentRequest, call: Call) -> AsyncIterator[pb.ReadContentResponse]:
+    async def read(self, request: pb.ReadContentRequest, call: Call) -> AsyncIterator[Encoded]:
         digest = _parsed(request.digest, within=request.digest)
         with self._store.reader(call.namespace, digest) as blob:
             begin = max(request.offset, 0)
@@ -60,7 +63,7 @@ class ContentService(Service):
                 data = await blob.read(offset, min(READ_BYTES, end - offset))
                 if not data:
                     return
-                yield pb.ReadContentResponse(offset=offset - begin, data=data)
+                yield Encoded(pb.ReadContentResponse(offset=offset - begin), _DATA, data)
                 offset += len(data)
 
     async def status(self, request: pb.StatusRequest, call: Call) -> pb.StatusResponse:

@@ -75,8 +75,6 @@ grpc_sandbox_controllers = _later(
     types.GRPC, "sandbox-controllers", requires=[types.POD_SANDBOX_CONTROLLER, types.SANDBOX_CONTROLLER, types.EVENT]
 )
 grpc_sandboxes = _later(types.GRPC, "sandboxes", requires=[types.SANDBOX_STORE])
-streaming_manager = _later(types.STREAMING, "manager", requires=[types.METADATA])
-grpc_streaming = _later(types.GRPC, "streaming", requires=[types.STREAMING])
 grpc_transfer = _later(types.GRPC, "transfer", requires=[types.TRANSFER, types.STREAMING])
 grpc_cri = _later(
     types.GRPC,

@@ -87,7 +87,9 @@ class Server:
 
     async def read(self, digest: str, offset: int = 0, size: int = 0, namespace: str = "ns") -> list[tuple[int, bytes]]:
         request = pb.ReadContentRequest(digest=digest, offset=offset, size=size)
-        return [(part.offset, part.data) async for part in self.service.read(request, call(namespace))]
+        replies = self.service.read(request, call(namespace))
+        parts = [pb.ReadContentResponse.FromString(reply.SerializeToString()) async for reply in replies]
+        return [(part.offset, part.data) for part in parts]
 
     async def list(self, *filters: str, namespace: str = "ns") -> list[pb.Info]:
         batches = self.service.list(pb.ListContentRequest(filters=filters), call(namespace))
