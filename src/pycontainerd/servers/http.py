@@ -17,7 +17,7 @@ from typing import Final
 
 from pycontainerd.log import fields
 from pycontainerd.rpc.sockets import listen_unix
-from pycontainerd.servers.stream import tcp_listener
+from pycontainerd.servers.stream import named, tcp_listener
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -51,11 +51,13 @@ class HttpServer:
     async def serve(self) -> None:
         """Listens."""
         listener = self._listener()
+        address = self.address
         if listener.family == socket.AF_UNIX:
             self._server = await asyncio.start_unix_server(self._client, sock=listener, limit=REQUEST_LIMIT)
         else:
             self._server = await asyncio.start_server(self._client, sock=listener, limit=REQUEST_LIMIT)
-        _LOG.info("serving...", extra=fields(address=self.address))
+            address = named(listener)
+        _LOG.info("serving...", extra=fields(address=address))
 
     async def stop(self) -> None:
         """Takes no more clients, cuts off those that there are, removes the socket."""

@@ -80,8 +80,9 @@ class TcpServer:
 
     async def serve(self) -> None:
         """Listens. Raises OSError when the address can't be had."""
-        self._serving = await self._driver.serve_tcp(tcp_listener(self.address), self._factory, tls=self._tls)
-        _LOG.info("serving...", extra=fields(address=self.address))
+        listener = tcp_listener(self.address)
+        self._serving = await self._driver.serve_tcp(listener, self._factory, tls=self._tls)
+        _LOG.info("serving...", extra=fields(address=named(listener)))
 
     async def stop(self) -> None:
         """Ends the connections."""
@@ -96,6 +97,12 @@ def tcp_listener(address: str) -> socket.socket:
     if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
         raise InvalidArgument(f"listen tcp: address {address}: expected host:port", bare=True)
     return listen_tcp(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - all interfaces, as it was configured
+
+
+def named(listener: socket.socket) -> str:
+    """The address that *listener* has: with the port that the kernel chose when 0 was configured."""
+    host, port, *_ = listener.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def tls_context(certificate: str, key: str, authority: str) -> ssl.SSLContext:

@@ -126,7 +126,7 @@ class Cgroup:
     def join(self, pid: int = 0) -> None:
         """Moves a process (0: this one) into the group, in every hierarchy; makes what is missing."""
         for directory in dict.fromkeys(self.directories.values()):
-            os.makedirs(directory, exist_ok=True)
+            _make(directory)
             write(os.path.join(directory, "cgroup.procs"), str(pid))
 
     def remove(self) -> None:
@@ -134,6 +134,19 @@ class Cgroup:
         for directory in dict.fromkeys(self.directories.values()):
             if os.path.isdir(directory):
                 os.rmdir(directory)
+
+
+def _make(directory: str) -> None:
+    """Makes a group and those above it. A new cpuset of version 1 has no CPUs, and takes no process until it has."""
+    if os.path.isdir(directory):
+        return
+    parent = os.path.dirname(directory)
+    _make(parent)
+    os.mkdir(directory, 0o755)
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if os.path.exists(os.path.join(directory, name)):
+            with open(os.path.join(parent, name), encoding="ascii") as file:
+                write(os.path.join(directory, name), file.read())
 
 
 _CONTROLLERS: Final = frozenset(
