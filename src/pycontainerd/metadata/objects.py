@@ -85,7 +85,8 @@ def set_root(tx: Transaction, id_: int, root: int, expires_ns: int | None) -> No
         "UPDATE objects SET root = ?1, expires_ns = ?2 WHERE id = ?3 AND (root <> ?1 OR expires_ns IS NOT ?2)",
         (root, expires_ns, id_),
     )
-    if expires_ns is not None and changed.rowcount:
+    # What is past when it is said waits for the next collection, as it always did: it may be about to be leased.
+    if expires_ns is not None and expires_ns > tx.now_ns and changed.rowcount:
         tx.expires(expires_ns)
 
 
