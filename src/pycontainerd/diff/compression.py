@@ -10,6 +10,7 @@ import zstandard
 from isal import igzip_lib
 
 from pycontainerd.diff.tar.errors import CutShort
+from pycontainerd.diff.zstd_frames import FrameScanner
 from pycontainerd.errors import Unknown
 
 SNIFFED: Final = 10
@@ -61,8 +62,8 @@ def _is_zstd(head: bytes) -> bool:
 
 
 def _gunzip(data: bytes, read: Read) -> Iterator[bytes]:
-    """All members, one after the other; what follows the last one must be another."""
-    while data:
+    """All members, one after the other. What follows the last one and is no member is passed over, as gzip(1) does."""
+    while data.startswith(_GZIP[:2]):
         member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not member.eof:
             try:
@@ -76,7 +77,11 @@ def _gunzip(data: bytes, read: Read) -> Iterator[bytes]:
                 data = read(READ_SIZE)
                 if not data:
                     raise CutShort
-        data = member.unused_data or read(READ_SIZE)
+        data = member.unused_data
+        while len(data) < 2 and (more := read(READ_SIZE)):
+            data += more
+    while data:
+        data = read(READ_SIZE)
 
 
 def _gzip_text(error: Exception) -> str:
@@ -87,16 +92,19 @@ def _gzip_text(error: Exception) -> str:
 def _unzstd(data: bytes, read: Read) -> Iterator[bytes]:
     """All frames, one after the other, skippable ones passed over."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_LIMIT)
-    source = cast("IO[bytes]", _Source(data, read))
-    with decompressor.stream_reader(source, read_size=READ_SIZE, read_across_frames=True, closefd=False) as stream:
+    source = _Source(data, read)
+    stream_of = cast("IO[bytes]", source)
+    with decompressor.stream_reader(stream_of, read_size=READ_SIZE, read_across_frames=True, closefd=False) as stream:
         while True:
             try:
                 piece = stream.read(PIECE_SIZE)
             except zstandard.ZstdError as error:
                 raise Unknown(f"zstd: {error}") from error
             if not piece:
-                return
+                break
             yield piece
+    if not source.scanner.complete:
+        raise CutShort
 
 
 class _Source:
@@ -105,7 +113,10 @@ class _Source:
     def __init__(self, head: bytes, read: Read) -> None:
         self._head = head
         self._read = read
+        self.scanner = FrameScanner()
 
     def read(self, size: int) -> bytes:
         head, self._head = self._head[:size], self._head[size:]
-        return head or self._read(size)
+        data = head or self._read(size)
+        self.scanner.feed(data)
+        return data

@@ -30,6 +30,7 @@ _SPECIAL_BITS: Final = stat.S_ISUID | stat.S_ISGID
 _SMALL: Final = 1 << 16
 _LATEST_NS: Final = (1 << 63) - 1
 _WARNINGS_LIMIT: Final = 100
+_DEVICES: Final = frozenset({header.CHARACTER, header.BLOCK_DEVICE})
 _WITH_USER_ATTRIBUTES: Final = frozenset({header.REGULAR, header.DIRECTORY})
 
 MakeDevice = Callable[[int, bytes, int, int], None]
@@ -229,7 +230,8 @@ class Extraction:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent.fd, follow_symlinks=False)
         if entry.xattrs:
             self._set_attributes(entry, parent, name)
-        if entry.type != header.SYMLINK and (self._exact_modes or chowned):
+        made_elsewhere = entry.type in _DEVICES  # under another umask
+        if entry.type != header.SYMLINK and (self._exact_modes or chowned or made_elsewhere):
             os.chmod(name, entry.mode & 0o7777, dir_fd=parent.fd)
         os.utime(name, ns=times(entry), dir_fd=parent.fd, follow_symlinks=False)
 

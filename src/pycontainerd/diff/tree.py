@@ -19,6 +19,7 @@ LINK_LIMIT: Final = 255
 
 _IN_ROOT: Final = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _CACHE_LIMIT: Final = 200
+_IMPLIED_MODE: Final = 0o755
 
 
 class Directory(NamedTuple):
@@ -109,10 +110,12 @@ class Root:
         try:
             for index, name in enumerate(parts):
                 try:
-                    os.mkdir(name, 0o755, dir_fd=parent)
+                    os.mkdir(name, _IMPLIED_MODE, dir_fd=parent)
                 except FileExistsError:
                     pass
                 else:
+                    # It may have inherited the set-group-id bit.
+                    os.chmod(name, _IMPLIED_MODE, dir_fd=parent)
                     self._made(parent, name, b"/".join(parts[: index + 1]))
                 child = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
                 os.close(parent)
