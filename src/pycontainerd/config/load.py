@@ -8,9 +8,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from pycontainerd.config import model
 from pycontainerd.config.decode import Path as KeyPath
@@ -36,8 +37,7 @@ class Section(Protocol):
     def config(self) -> type[Any] | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One file after migration, as its own values say it; *version* is that of the text."""
 
     path: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec.structs
+from msgspec import Struct
 
 from pycontainerd.config.decode import decode
 from pycontainerd.config.duration import Duration
@@ -24,8 +24,7 @@ _TTRPC = f"{types.SERVER}.ttrpc"
 _SHIMS = f"{types.SHIM}.manager"
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(Struct, frozen=True):
     """What the command line says; it beats the files. Empty means that it says nothing."""
 
     root: str = ""
@@ -50,8 +49,7 @@ class Overrides:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What plugins and servers need of the configuration, ready to use."""
 
     file: File

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.clock import Clock
 
@@ -54,8 +55,7 @@ MESSAGES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """A warning and when its reason was last seen, in nanoseconds since 1970."""
 
     id: str

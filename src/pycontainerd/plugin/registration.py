@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from pycontainerd.clock import Clock
 from pycontainerd.ids import Ids
@@ -72,8 +73,7 @@ class Informative(Protocol):
         """The answer to *options*, a `google.protobuf.Any` or None; an Any as well, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamProcessor:
+class StreamProcessor(Struct, frozen=True):
     """A program that turns layers of the media types *accepts* into *returns*."""
 
     accepts: tuple[str, ...]
@@ -83,8 +83,7 @@ class StreamProcessor:
     env: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Init:
+class Init(Struct):
     """What a plugin gets to start with. Directories are named, not made."""
 
     uri: str
@@ -118,8 +117,7 @@ Start = Callable[[Init], Awaitable[Any]]
 ConfigStruct = type[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """A plugin as data. *config* is the msgspec struct that its section of config.toml decodes to."""
 
     type: str
@@ -133,8 +131,7 @@ class Registration:
         return f"{self.type}.{self.id}"
 
 
-@dataclass(slots=True)
-class Started:
+class Started(Struct):
     """A plugin after its start: *instance* where *error* is None. A `SkipPlugin` error means that it was skipped."""
 
     registration: Registration

@@ -12,8 +12,9 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.log import fields
 from pycontainerd.rpc.sockets import listen_unix
@@ -25,8 +26,7 @@ REQUEST_LIMIT: Final = 16 << 10
 IDLE_S: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A body and what it is."""
 
     body: str
