@@ -128,7 +128,7 @@ def test_a_defect_is_unknown_and_logged(client: Calling, caplog: pytest.LogCaptu
 
 
 def test_a_method_that_the_class_lacks_is_unimplemented(client: Calling) -> None:
-    with pytest.raises(errors.Unimplemented, match="unknown method Lacking for service pycontainerd.test.Echo"):
+    with pytest.raises(errors.Unimplemented, match=r"unknown method Lacking for service pycontainerd\.test\.Echo"):
         client.unary("lacking", parcel())
 
 
