@@ -17,6 +17,7 @@ class Limits:
     stream_window: int = 1 * MIB
     """What a peer may send of one stream before someone reads it."""
     connection_window: int = 16 * MIB
+    """What a peer may send of all streams together; every connection begins with 65,535, so no less than that."""
     held: int = 64 * MIB
     """What may lie unread in all streams together before the connection's window is no longer opened."""
     max_frame: int = 256 * KIB
