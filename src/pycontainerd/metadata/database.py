@@ -13,12 +13,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from pycontainerd import faults
 from pycontainerd.clock import Clock
 from pycontainerd.errors import Unavailable
 from pycontainerd.metadata.failure import translate, translated
@@ -26,6 +27,8 @@ from pycontainerd.metadata.opening import open_reader, open_writer
 from pycontainerd.metadata.transaction import Transaction
 
 T = TypeVar("T")
+
+faults.declare("metadata.commit", "metadata.committed")
 
 _READERS: Final = 2
 _TOGETHER: Final = 128
@@ -188,13 +191,18 @@ class Database:
                     batch.append(operation)
                     self._run_one(operation)
                 operation = self._next(batch)
-            if any(member.error is None for member in batch):
-                self._writer.execute("COMMIT")
-            else:
-                self._writer.execute("ROLLBACK")
-        except sqlite3.Error as error:
+            self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - the one writer must not end while callers wait for it
             self._fail(batch or [first], error)
         return batch or [first]
+
+    def _commit(self, batch: list[_Operation]) -> None:
+        if all(member.error is not None for member in batch):
+            self._writer.execute("ROLLBACK")
+            return
+        faults.reach("metadata.commit")
+        self._writer.execute("COMMIT")
+        faults.reach("metadata.committed")
 
     def _next(self, batch: list[_Operation]) -> _Operation | None:
         if len(batch) >= _TOGETHER:
@@ -222,16 +230,16 @@ class Database:
         self._writer.execute("RELEASE operation")
 
     def _translated(self, error: Exception, operation: _Operation) -> Exception:
-        if isinstance(error, sqlite3.Error):
-            return translate(error, operation.what or f"write metadata database {self.path}")
-        return error
+        doing = operation.what or f"write metadata database {self.path}"
+        return translate(error, doing) if isinstance(error, sqlite3.Error) else error
 
-    def _fail(self, batch: list[_Operation], error: sqlite3.Error) -> None:
+    def _fail(self, batch: list[_Operation], error: Exception) -> None:
+        """Gives the whole batch up: nothing of it is stored, and all its callers hear why."""
         cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
         for operation in batch:
             if operation.error is None:
-                operation.error = translate(cause, operation.what or f"write metadata database {self.path}")
-        if self._writer.in_transaction:
+                operation.error = self._translated(cause, operation)
+        with suppress(sqlite3.Error):  # what can't be rolled back is rolled back already
             self._writer.execute("ROLLBACK")
 
     def _deliver(self, batch: list[_Operation]) -> None:

@@ -22,7 +22,6 @@ _READ_ALL: Final = """
 SELECT labels.owner, labels.key, labels.value FROM objects CROSS JOIN labels ON labels.owner = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
   AND objects.kind = ? AND objects.reserved = 0
-ORDER BY labels.owner, labels.key
 """
 
 

@@ -26,6 +26,7 @@ def open_writer(path: Path, *, sync: bool = True) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
             connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'OFF'}")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = OFF").fetchone()
             connection.execute("PRAGMA temp_store = MEMORY")
             _migrate(connection, version)
             _drop_reserved(connection)
