@@ -118,7 +118,10 @@ class Spawner:
         except ConnectionError:
             # It was killed, or ended as we came: a new one is asked. Nothing was started by one that didn't answer.
             connection = await self._connected()
-            return await connection.ask(message, fds)
+            try:
+                return await connection.ask(message, fds)
+            except ConnectionError as error:
+                raise Unavailable("the spawner ends before it answers") from error
 
     async def _connected(self) -> _Connection:
         async with self._connecting:

@@ -8,6 +8,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from pycontainerd.spawner.messages import Setting
@@ -28,8 +29,8 @@ def run(main: Main, setting: Setting, request: bytes, fds: Sequence[int]) -> NoR
     except BaseException:  # noqa: BLE001 - the last frame of this process: the error ends here, in what fd 2 is
         traceback.print_exc()
     finally:
-        with open(os.devnull, "w", encoding="ascii") as null:
-            for stream in (sys.stdout, sys.stderr, null):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(status)
 

@@ -81,7 +81,10 @@ class BlockingClient:
         except (ConnectionError, EOFError):
             # It was killed, or ended as we came: a new one is asked. Nothing was started by one that didn't answer.
             self.close()
-            return self._ask(data, fds)
+            try:
+                return self._ask(data, fds)
+            except (ConnectionError, EOFError) as error:
+                raise Unavailable("the spawner ends before it answers") from error
 
     def _ask(self, data: bytes, fds: Sequence[int]) -> Child:
         if self._connection is None:
