@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from msgspec import Struct, field
-
+from pycontainerd.measures import Metric
 from pycontainerd.servers.http import Answer
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class Sample(Struct, frozen=True):
-    """One value: its labels, and what is appended to the name of its metric (`_bucket`, `_sum`)."""
-
-    value: float
-    labels: Mapping[str, str] = field(default_factory=dict)
-    suffix: str = ""
-
-
-class Metric(Struct, frozen=True):
-    """A metric with its samples; *kind* is counter, gauge or histogram."""
-
-    name: str
-    kind: str
-    help: str
-    samples: tuple[Sample, ...]
 
 
 def exposition(metrics: Iterable[Metric]) -> Answer:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pycontainerd.daemon.watchdog import LoopWatchdog
+from pycontainerd.measures import Metric, Sample
 from pycontainerd.plugin.registration import Plugins
-from pycontainerd.servers.exposition import Metric, Sample
 from pycontainerd.servers.http import Answer
 from pycontainerd.version import revision, version
 

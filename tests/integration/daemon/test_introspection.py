@@ -185,6 +185,20 @@ def test_health_is_watched(daemons: dict[str, Daemon], service: str) -> None:
     assert first[0] == first[1]
 
 
+def test_a_proxy_plugin_is_listed_with_what_it_exports(scratch: Path) -> None:
+    section = (
+        "[proxy_plugins.own]\ntype = 'snapshot'\naddress = '/run/own.sock'\ncapabilities = ['x']\n"
+        "[proxy_plugins.own.exports]\nroot = '/r'\n"
+    )
+    with Daemon.start(OURS, scratch / "d", config=section) as daemon:
+        (told,) = plugins(daemon, "id==own").plugins
+    assert (told.type, dict(told.exports)) == (
+        "io.containerd.snapshotter.v1",
+        {"root": "/r", "address": "/run/own.sock"},
+    )
+    assert (list(told.capabilities), told.platforms[0].os) == (["x"], "linux")
+
+
 def test_the_debug_endpoint_tells_of_the_process(scratch: Path) -> None:
     section = f"[plugins.'io.containerd.server.v1.debug']\naddress = '{scratch}/debug.sock'\n"
     with Daemon.start(OURS, scratch / "d", config=section):
@@ -203,5 +217,6 @@ def test_metrics_tell_the_build(scratch: Path) -> None:
         assert address is not None
         with urllib.request.urlopen(f"http://{address[1]}/v1/metrics") as answer:
             text = answer.read().decode()
+    assert 'containerd_gc_gc_seconds_bucket{le="0.005"}' in text
     build = f'{{revision="{revision()}",version="{version()}"}}'
     assert f"containerd_build_info_total{build} 1\n" in text

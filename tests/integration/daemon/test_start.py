@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import stat
@@ -266,17 +267,15 @@ def test_an_event_is_published_from_the_command_line(scratch: Path, kind: Kind) 
     event = Any(type_url="containerd.events.TaskOOM", value=payload).SerializeToString()
     with Daemon.start(kind, scratch / "d") as daemon:
         words = ["--address", str(daemon.address), "publish", "--namespace", "n", "--topic", "/tasks/oom"]
-        with subprocess.Popen(
-            [peers.stock("ctr"), "events"], stdout=subprocess.PIPE, env=daemon.env(), text=True
-        ) as follower:
+        with subprocess.Popen([peers.stock("ctr"), "events"], stdout=subprocess.PIPE, env=daemon.env()) as follower:
             assert follower.stdout is not None
+            seen = b""
             try:
-                # The follower may not have subscribed yet: events go on until it has seen one.
-                os.set_blocking(follower.stdout.fileno(), False)
-                seen = ""
-                while "c1" not in seen:
+                while b"c1" not in seen:
+                    # The follower may not have subscribed yet: events go on until it has seen one.
                     subprocess.run([peers.ours("containerd"), *words], input=event, check=True)
-                    seen += follower.stdout.read() or ""
+                    if select.select([follower.stdout], [], [], 0.2)[0]:
+                        seen += os.read(follower.stdout.fileno(), 4096)
             finally:
                 follower.kill()
-    assert " n /tasks/oom " in seen
+    assert b" n /tasks/oom " in seen

@@ -15,7 +15,7 @@ from pycontainerd.clock import SystemClock
 from pycontainerd.errors import FailedPrecondition, Internal, NotFound, Unavailable
 from pycontainerd.ids import RandomIds
 from pycontainerd.plugin.graph import Graph, StartedPlugins, ordered
-from pycontainerd.plugin.registration import Init, Registration, SkipPlugin, Start, plugin
+from pycontainerd.plugin.registration import Init, RefuseStart, Registration, SkipPlugin, Start, plugin
 from pycontainerd.plugin.types import SERVER
 
 
@@ -309,3 +309,8 @@ def test_the_log_tells_of_every_plugin_as_stock_does(caplog: pytest.LogCaptureFi
         ("INFO", "loading plugin", "a.3"),
         ("WARNING", "failed to load plugin", "a.3"),
     ]
+
+
+def test_a_plugin_may_refuse_the_start_of_the_whole_daemon() -> None:
+    with pytest.raises(FailedPrecondition, match="the root belongs to another"):
+        started(registration("a", "1", start=failing(RefuseStart("the root belongs to another"))))

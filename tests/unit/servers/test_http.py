@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pycontainerd.errors import InvalidArgument
-from pycontainerd.servers.exposition import CONTENT_TYPE, Metric, Sample, exposition
+from pycontainerd.measures import Metric, Sample
+from pycontainerd.servers.exposition import CONTENT_TYPE, exposition
 from pycontainerd.servers.http import Answer, HttpServer
 
 ROUTES = {"/debug/vars": lambda: Answer("{}\n", "application/json")}

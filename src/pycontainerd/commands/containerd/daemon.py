@@ -18,6 +18,7 @@ def run(arguments: Arguments) -> int:
     from pycontainerd.daemon.run import run as run_daemon
     from pycontainerd.daemon.settings import Overrides, Settings
     from pycontainerd.plugin.all import registrations
+    from pycontainerd.plugin.proxies import proxies
 
     plugins = registrations()
     path = arguments.config
@@ -25,5 +26,5 @@ def run(arguments: Arguments) -> int:
     words = {name: arguments.text(name) for name in ("root", "state", "address")}
     file = Overrides(**words, log_level=arguments.text("log-level")).over(file)
     log.configure(file.debug.level, file.debug.format)
-    run_daemon(Settings.of(file), plugins)
+    run_daemon(Settings.of(file), (*plugins, *proxies(file.proxy_plugins)))
     return 0

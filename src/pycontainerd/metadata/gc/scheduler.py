@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pycontainerd.clock import Clock
 from pycontainerd.errors import Error, Unknown
+from pycontainerd.measures import Histogram, Metric, Sample
 from pycontainerd.metadata.database import Committed, Database
 from pycontainerd.metadata.gc.collector import Stats
 from pycontainerd.metadata.times import NS
@@ -81,9 +82,19 @@ class Scheduler:
         self._interval_s = _FIRST_INTERVAL_S
         self._pauses_s = 0.0
         self._runs = 0
+        self._failures = 0
+        self._durations = Histogram()
         if limits.startup_delay_s > 0:
             self._due_at = clock.monotonic() + limits.startup_delay_s
         database.listen(self._committed)
+
+    def metrics(self) -> Iterator[Metric]:
+        """How often it collected, and how long that took."""
+        counted = (("success", self._runs), ("fail", self._failures))
+        samples = tuple(Sample(count, {"status": status}) for status, count in counted if count)
+        yield Metric("containerd_gc_collections_total", "counter", "counter of gc scheduler collections", samples)
+        about = "duration of gc scheduler collections"
+        yield Metric("containerd_gc_gc_seconds", "histogram", about, self._durations.samples())
 
     async def collected(self) -> Stats:
         """Returns when a collection that began after this call has ended. Raises Unknown if it failed."""
@@ -153,6 +164,7 @@ class Scheduler:
             stats = await self._collector.run()
         except Exception:  # noqa: BLE001 - whatever it was, the next run may fare better
             _log.exception("garbage collection failed")
+            self._failures += 1
             self._due_in(self._interval_s + _RETRY_S)
             _answer(waiters, None)
         else:
@@ -166,6 +178,7 @@ class Scheduler:
     def _learn(self, stats: Stats) -> None:
         self._runs += 1
         self._pauses_s += stats.pause_s
+        self._durations.observe(stats.pause_s)
         threshold = self._limits.pause_threshold
         if threshold > 0:
             mean_s = max(self._pauses_s / self._runs, _LEAST_PAUSE_S)
