@@ -114,13 +114,15 @@ class ContainerStore:
             id_, stored = self._stored(tx, namespace, sent.id)
             reply = replace(patched(stored, sent, paths), updated_ns=tx.now_ns)
             tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (tx.now_ns, id_))
-            written = self._write(tx, id_, to_store(stored, reply))
+            merged = to_store(stored, reply)
+            shows_all = merged == reply
+            written = self._write(tx, id_, merged)
             reply = replace(reply, labels=written.labels)
             event = ContainerUpdate(
                 id=reply.id, image=reply.image, labels=reply.labels, snapshot_key=reply.snapshot_key
             )
             tx.after_commit(lambda: self._events.publish(namespace, "/containers/update", event))
-            return replace(reply, wire=self._codec.encode(reply))
+            return written if shows_all else replace(reply, wire=self._codec.encode(reply))
 
         return await self._database.write(change, what=f"update container {quote(sent.id)}")
 

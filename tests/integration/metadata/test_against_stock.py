@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.harness.asking import Asker, over_socket
 from tests.harness.daemon import OURS, STOCK, Daemon
 from tests.harness.differences import deliberate
 from tests.integration.metadata.chains import CHAINS, WITHOUT_PART
-from tests.integration.metadata.questions import LEASES, NAMESPACES, OWN, Question
+from tests.integration.metadata.questions import LEASES, NAMESPACES, OWN, Question, create_image, image, list_images
 
 THIS_DECADE = range(1_700_000_000, 2_000_000_000)
 
@@ -68,6 +69,27 @@ def test_every_answer_is_the_one_of_stock(name: str, stock: Asker, ours: Asker) 
         theirs, own = answer(stock, question, name), answer(ours, question, name)
         if theirs != own:
             different.append(f"{question}\n  stock: {theirs}\n  ours:  {own}")
+    assert different == []
+
+
+PIECES = [
+    *("name", "labels", "target.digest", "a b", ".", ",", "==", "!=", "~=", "=", "!", '"', "/", "|", "\\", "x", "é"),
+    *("\\u00e9", "\\x41", "\\101", "\\n", "\t", "\n", "[", "(", "^a", "1", "_", "\0", "\u2003", "@", " "),
+]
+
+
+def test_random_filters_are_read_as_by_stock(stock: Asker, ours: Asker) -> None:
+    rng = random.Random(7)  # noqa: S311 - a test that can be repeated
+    texts = ["".join(rng.choices(PIECES, k=rng.randrange(1, 9))) for _ in range(400)]
+    texts += [f"name~={text}" for text in texts[:100]]
+    for question in (create_image(image("a")), create_image(image("xé", labels={"x": "1"}))):
+        assert answer(stock, question, "random-filters") == answer(ours, question, "random-filters")
+    different = []
+    for text in texts:
+        question = list_images(text)
+        theirs, own = answer(stock, question, "random-filters"), answer(ours, question, "random-filters")
+        if theirs != own:
+            different.append((text, theirs, own))
     assert different == []
 
 

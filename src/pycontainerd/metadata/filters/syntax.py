@@ -166,7 +166,8 @@ class _Parser:
         selectors = [self._selector()]
         while character := self._scanner.peek():
             if character != ",":
-                raise self._error(self._scanner.position, f"unexpected input: {character}")
+                shown = "\N{REPLACEMENT CHARACTER}" if character == "\0" else character
+                raise self._error(self._scanner.position, f"unexpected input: {shown}")
             self._scanner.next()
             selectors.append(self._selector())
         return selectors
