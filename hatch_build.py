@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -35,6 +36,16 @@ def _is_stale(proto: Path) -> bool:
     return not made.exists() or made.stat().st_mtime < proto.stat().st_mtime
 
 
+def _revision() -> str:
+    """The commit that the tree is at, with `.m` if it was modified; empty outside of a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--match=nothing", "--dirty=.m"]
+    try:
+        done = subprocess.run(command, cwd=SOURCES, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
 def _googleapis() -> Path:
     import google.rpc
 
@@ -46,6 +57,12 @@ class GenerateHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         generate()
+        revision = _revision()
+        if version != "editable" and revision:  # a working tree moves on; a file in it would not
+            path = Path(self.directory) / "REVISION"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(revision)
+            build_data["force_include"][str(path)] = "pycontainerd/REVISION"
 
 
 if __name__ == "__main__":
