@@ -167,7 +167,8 @@ def _posix_spawn(arguments: Sequence[str], setting: _Setting) -> int:
         _call(libc.posix_spawnattr_setflags, attributes, ctypes.c_short(flags))
         libc.sigemptyset(signals)
         _call(libc.posix_spawnattr_setsigmask, attributes, signals)
-        libc.sigfillset(signals)
+        # Not by sigfillset: it leaves out the two that the C library uses, and posix_spawn then ignores them.
+        ctypes.memset(signals, 0xFF, len(signals))
         _call(libc.posix_spawnattr_setsigdefault, attributes, signals)
         argv = _strings([os.fsencode(argument) for argument in arguments])
         envp = _strings([os.fsencode(f"{key}={value}") for key, value in setting.environment.items()])
