@@ -12,6 +12,7 @@ from pycontainerd.client.session import Session
 if TYPE_CHECKING:
     from pycontainerd.client.containers import Containers
     from pycontainerd.client.content import Content
+    from pycontainerd.client.diff import Diff
     from pycontainerd.client.events import Events
     from pycontainerd.client.images import Images
     from pycontainerd.client.introspection import Introspection
@@ -72,6 +73,12 @@ class Client:
         from pycontainerd.client.content import Content
 
         return Content(self._session)
+
+    @cached_property
+    def diff(self) -> Diff:
+        from pycontainerd.client.diff import Diff
+
+        return Diff(self._session)
 
     @cached_property
     def events(self) -> Events:

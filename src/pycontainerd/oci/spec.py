@@ -378,6 +378,11 @@ def decode_process(data: bytes, *, name: str = "process") -> Process:
     return _decode(Process, data, name)
 
 
+def decode_seccomp(data: bytes, *, name: str = "profile") -> Seccomp:
+    """Reads a seccomp profile in the form of the spec, as `decode` reads a spec."""
+    return _decode(Seccomp, data, name)
+
+
 def _decode(kind: type[_T], data: bytes, name: str) -> _T:
     if len(data) > SPEC_LIMIT:
         raise InvalidArgument(f"{name}: {len(data)} bytes are more than the {SPEC_LIMIT} of a spec")

@@ -164,4 +164,4 @@ def _guarded(module: ModuleType, ctx: Context) -> int:
 def _system_error(error: OSError) -> str:
     """As the original words it: `open /nope: no such file or directory`."""
     reason = (error.strerror or str(error)).lower()
-    return f"open {error.filename}: {reason}" if error.filename else reason
+    return f"open {error.filename}: {reason}" if error.filename is not None else reason

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from pycontainerd.errors import DeadlineExceeded, Error, InvalidArgument
+from pycontainerd.errors import DeadlineExceeded, Error, InvalidArgument, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,40 +126,27 @@ class Context:
         Raises NotFound and Unavailable as `connection.connected` does.
         """
         if self._client is None:
-            from pycontainerd.client.connection import connected
-
-            self._client = await connected(
-                self.driver,
-                self.address,
-                namespace=self.namespace,
-                timeout_s=self.number("connect-timeout") or CONNECT_TIMEOUT_S,
-                remaining_s=self.remaining_s,
-            )
+            warn = warn and not _quiet()
+            try:
+                self._client = await self._connected()
+            except Unavailable as error:
+                if warn:
+                    _failed_to_check(error)
+                raise
             if warn:
-                await self._warn_of_deprecations(self._client)
+                await _warn_of_deprecations(self._client)
         return self._client
 
-    async def _warn_of_deprecations(self, client: Client) -> None:
-        from pycontainerd.commands.ctr.flags import BOOL, parse_value
+    async def _connected(self) -> Client:
+        from pycontainerd.client.connection import connected
 
-        quiet = os.environ.get(QUIET_VARIABLE, "")
-        try:
-            if quiet and parse_value(BOOL, quiet):
-                return
-        except ValueError:
-            pass
-        try:
-            warnings = [warning.message for warning in (await client.introspection.server()).deprecations]
-        except Error as error:
-            from pycontainerd.commands.ctr import logs
-
-            logs.warning(f"Failed to check deprecations: {error}")
-            return
-        if warnings:
-            from pycontainerd.commands.ctr import logs
-
-            for warning in warnings:
-                logs.warning(f"DEPRECATION: {warning}")
+        return await connected(
+            self.driver,
+            self.address,
+            namespace=self.namespace,
+            timeout_s=self.number("connect-timeout") or CONNECT_TIMEOUT_S,
+            remaining_s=self.remaining_s,
+        )
 
     def print(self, text: str = "") -> None:
         """Writes a line to standard output."""
@@ -172,6 +159,35 @@ class Context:
     async def snapshotter(self, client: Client) -> str:
         """The snapshotter to use: the flag, else the namespace's label, else overlayfs."""
         return self.text("snapshotter") or await default_snapshotter(client)
+
+
+def _quiet() -> bool:
+    """Whether the environment asks for silence about deprecations."""
+    from pycontainerd.commands.ctr.flags import BOOL, parse_value
+
+    try:
+        return bool(parse_value(BOOL, os.environ.get(QUIET_VARIABLE, "")))
+    except ValueError:
+        return False
+
+
+async def _warn_of_deprecations(client: Client) -> None:
+    try:
+        warnings = [warning.message for warning in (await client.introspection.server()).deprecations]
+    except Error as error:
+        _failed_to_check(error)
+        return
+    if warnings:
+        from pycontainerd.commands.ctr import logs
+
+        for warning in warnings:
+            logs.warning(f"DEPRECATION: {warning}")
+
+
+def _failed_to_check(error: Error) -> None:
+    from pycontainerd.commands.ctr import logs
+
+    logs.warning("Failed to check deprecations", error=error)
 
 
 async def default_snapshotter(client: Client) -> str:

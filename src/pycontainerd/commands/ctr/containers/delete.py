@@ -17,9 +17,9 @@ USAGE = "[flags] CONTAINER [CONTAINER, ...]"
 
 
 async def run(ctx: Context) -> None:
+    client = await ctx.client()
     if not ctx.arguments:
         raise InvalidArgument("must specify at least one container to delete")
-    client = await ctx.client()
     first: Error | None = None
     for container_id in ctx.arguments:
         try:

@@ -15,10 +15,10 @@ DESCRIPTION = "An empty value clears the label."
 
 
 async def run(ctx: Context) -> None:
-    digest = parse_digest(ctx.argument(0))
     from pycontainerd.api.containerd.services.content.v1_pb2 import Info
 
     client = await ctx.client()
+    digest = parse_digest(ctx.argument(0))
     labels = parse_labels(ctx.arguments[1:])
     if labels:
         info = await client.content.update(Info(digest=digest, labels=labels), [f"labels.{key}" for key in labels])

@@ -15,11 +15,11 @@ DESCRIPTION = "An empty value clears the label."
 
 
 async def run(ctx: Context) -> None:
-    name = ctx.needed(0, "please specify an image")
     from pycontainerd.api.containerd.services.images.v1_pb2 import Image
 
     labels = parse_labels(ctx.arguments[1:])
     client = await ctx.client()
+    name = ctx.needed(0, "please specify an image")
     paths = ["labels"] if labels and ctx.flag("replace-all") else [f"labels.{key}" for key in labels]
     image = Image(name=name, labels=labels)
     # There, though empty: containerd 2.3.4 dies of an image without a target.

@@ -7,7 +7,7 @@ import signal
 from pycontainerd.commands.ctr import logs
 from pycontainerd.commands.ctr.flags import BOOL, Flag
 from pycontainerd.commands.ctr.tasks.ending import end_task
-from pycontainerd.errors import Error
+from pycontainerd.errors import Error, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ async def _delete_process(client: Client, ctx: Context, exec_id: str) -> int:
 
     container_id = ctx.argument(0)
     await container_and_task(client, container_id)
-    await client.tasks.get(container_id, exec_id)
+    try:
+        await client.tasks.get(container_id, exec_id)
+    except NotFound as error:
+        raise error.within("no running process found") from error
     if ctx.flag("force"):
         await client.tasks.kill(container_id, signal.SIGKILL, exec_id=exec_id)
         await client.tasks.wait(container_id, exec_id)

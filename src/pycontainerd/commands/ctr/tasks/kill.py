@@ -24,8 +24,6 @@ async def run(ctx: Context) -> None:
     from pycontainerd.commands.ctr.tasks.signals import signal_number
 
     container_id = ctx.needed(0, "container id must be provided")
-    signal = ctx.text("signal")
-    number = signal_number(signal) if signal else 0
     exec_id, everyone = ctx.text("exec-id"), ctx.flag("all")
     if everyone and exec_id:
         raise InvalidArgument("specify an exec-id or all; not both", bare=True)
@@ -33,6 +31,8 @@ async def run(ctx: Context) -> None:
     from pycontainerd.commands.ctr.tasks.target import container_and_task
 
     client = await ctx.client()
+    signal = ctx.text("signal")
+    number = signal_number(signal) if signal else 0
     container, _ = await container_and_task(client, container_id)
     if not number:
         number = signal_number(container.labels.get(STOP_SIGNAL_LABEL, "") or "SIGTERM")
