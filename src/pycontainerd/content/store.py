@@ -173,15 +173,23 @@ class ContentStore:
 
     @asynccontextmanager
     async def ingest(
-        self, namespace: str, ref: str, *, total: int = 0, expected: str = "", lease: str | None = None
+        self,
+        namespace: str,
+        ref: str,
+        *,
+        total: int = 0,
+        expected: str = "",
+        lease: str | None = None,
+        patient: bool = False,
     ) -> AsyncIterator[Writer]:
         """The one writer of the ingest *ref*, begun or resumed. Left without a commit, it stays for a resume.
 
         *total* is how many bytes will come, 0 if unknown, *expected* their digest, or empty. The ingest belongs to
         *lease*, or lives for a day. Raises AlreadyExists if the namespace has *expected*: the lease then holds it;
-        IngestLocked while another writer has *ref*; NotFound if there is no such lease.
+        IngestLocked while another writer has *ref*, which a *patient* caller waits for; NotFound if there is no such
+        lease.
         """
-        lock = await self._lock(namespace, ref, expected, lease)
+        lock = await self._lock(namespace, ref, expected, lease, patient=patient)
         try:
             writer = await self._open(namespace, ref, lock, total=total, expected=expected, lease=lease)
             try:
@@ -191,14 +199,17 @@ class ContentStore:
         finally:
             self._locks.release(namespace, ref)
 
-    async def _lock(self, namespace: str, ref: str, expected: str, lease: str | None) -> Lock:
-        try:
-            return self._locks.take_nowait(namespace, ref)
-        except IngestLocked:
-            # The other writer need not be waited for if what is expected is there.
-            if expected and self.has(namespace, expected):
-                await self._hold_existing(namespace, expected, lease)
-            raise
+    async def _lock(self, namespace: str, ref: str, expected: str, lease: str | None, *, patient: bool) -> Lock:
+        while True:
+            try:
+                return self._locks.take_nowait(namespace, ref)
+            except IngestLocked:
+                # The other writer need not be waited for if what is expected is there.
+                if expected and self.has(namespace, expected):
+                    await self._hold_existing(namespace, expected, lease)
+                if not patient:
+                    raise
+            await self._locks.wait_free(namespace, ref)
 
     async def _hold_existing(self, namespace: str, digest: str, lease: str | None) -> None:
         """Lets *lease* hold a blob that is there, and raises AlreadyExists."""

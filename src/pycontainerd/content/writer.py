@@ -6,6 +6,7 @@ a *shared* ingest is complete from the beginning, and becomes a copy if bytes ar
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -57,12 +58,13 @@ class IngestLocked(Unavailable):
 class Lock:
     """The right to be the only writer of one ref."""
 
-    __slots__ = ("name", "since", "since_ns")
+    __slots__ = ("name", "released", "since", "since_ns")
 
     def __init__(self, name: str, since_ns: int) -> None:
         self.name = name
         self.since_ns = since_ns
         self.since = time.monotonic_ns()
+        self.released = asyncio.Event()
 
 
 class Locks:
@@ -80,8 +82,14 @@ class Locks:
         lock = self._held[namespace, ref] = Lock(f"{namespace}/{ref}", self._clock.now_ns())
         return lock
 
+    async def wait_free(self, namespace: str, ref: str) -> None:
+        """Returns when nobody writes *ref*; somebody else may be quicker to take it."""
+        held = self._held.get((namespace, ref))
+        if held is not None:
+            await held.released.wait()
+
     def release(self, namespace: str, ref: str) -> None:
-        del self._held[namespace, ref]
+        self._held.pop((namespace, ref)).released.set()
 
 
 class Writer:

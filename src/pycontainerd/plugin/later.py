@@ -44,12 +44,6 @@ differ_erofs = _later(types.DIFFER, "erofs", requires=[types.METADATA], config=s
 mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADATA, types.MOUNT_HANDLER])
 grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
 sandbox_store_local = _later(types.SANDBOX_STORE, "local", requires=[types.METADATA])
-transfer_local = _later(
-    types.TRANSFER,
-    "local",
-    requires=[types.LEASE, types.METADATA, types.DIFFER, types.IMAGE_VERIFIER, types.SNAPSHOTTER],
-    config=sections.Transfer,
-)
 cri_images = _later(
     types.CRI,
     "images",
@@ -75,7 +69,6 @@ grpc_sandbox_controllers = _later(
     types.GRPC, "sandbox-controllers", requires=[types.POD_SANDBOX_CONTROLLER, types.SANDBOX_CONTROLLER, types.EVENT]
 )
 grpc_sandboxes = _later(types.GRPC, "sandboxes", requires=[types.SANDBOX_STORE])
-grpc_transfer = _later(types.GRPC, "transfer", requires=[types.TRANSFER, types.STREAMING])
 grpc_cri = _later(
     types.GRPC,
     "cri",

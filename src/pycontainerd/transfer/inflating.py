@@ -1,0 +1,127 @@
+"""An archive that comes compressed, made plain piece by piece: gzip and zstd, told by their first bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from typing import Final, cast
+
+import zstandard
+from isal import igzip_lib
+
+from pycontainerd.errors import Unknown
+from pycontainerd.threads import Threads
+
+_SNIFFED: Final = 10
+_GZIP: Final = b"\x1f\x8b\x08"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE: Final = 0x184D2A50
+_WINDOW_LIMIT: Final = 128 << 20
+_PIECE: Final = 512 * 1024
+"""The most that one piece of a plain stream is: what a bomb may fill of our memory at once."""
+
+_ZSTD_FEED: Final = 256
+"""Compressed bytes that the zstd decoder gets at once. It gives all that they mean: 4 can be 128 KiB."""
+
+_GzipError: Final = cast("type[Exception]", igzip_lib.IsalError)
+
+
+async def plain(pieces: AsyncIterator[bytes], threads: Threads) -> AsyncIterator[bytes]:
+    """The plain bytes of *pieces*. Raises Unknown for damage or an early end."""
+    head = b""
+    while len(head) < _SNIFFED and (piece := await anext(pieces, None)) is not None:
+        head += piece
+    if head.startswith(_GZIP):
+        decoder: _Gunzip | _Unzstd = _Gunzip()
+    elif _is_zstd(head):
+        decoder = _Unzstd()
+    else:
+        if head:
+            yield head
+        async for piece in pieces:
+            yield piece
+        return
+    compressed: bytes | None = head
+    while compressed is not None:
+        decoder.feed(compressed)
+        while out := await threads.run(decoder.next_piece):
+            yield out
+        compressed = await anext(pieces, None)
+    decoder.finish()
+
+
+def _is_zstd(head: bytes) -> bool:
+    if head.startswith(_ZSTD):
+        return True
+    return len(head) >= 8 and struct.unpack_from("<I", head)[0] & ~0xF == _ZSTD_SKIPPABLE
+
+
+class _Gunzip:
+    """Members of RFC 1952, one after the other."""
+
+    def __init__(self) -> None:
+        self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        self._data = b""
+        self._begun = False
+
+    def feed(self, data: bytes) -> None:
+        self._data += data
+
+    def next_piece(self) -> bytes:
+        """Up to _PIECE plain bytes; none when more compressed ones are needed."""
+        while True:
+            if self._member.eof:
+                rest = self._member.unused_data + self._data
+                if not rest:
+                    return b""
+                self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+                self._data = rest
+            data, self._data = self._data, b""
+            if not data and self._member.needs_input:
+                return b""
+            try:
+                piece: bytes = self._member.decompress(data, _PIECE)
+            except _GzipError as error:
+                raise Unknown(f"gzip: {error}") from error
+            if piece:
+                return piece
+
+    def finish(self) -> None:
+        if not self._member.eof:
+            raise Unknown("unexpected EOF")
+
+
+class _Unzstd:
+    """Frames of RFC 8878, one after the other."""
+
+    def __init__(self) -> None:
+        self._decoder = self._new()
+        self._data = memoryview(b"")
+
+    def _new(self) -> zstandard.ZstdDecompressionObj:
+        return zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).decompressobj()
+
+    def feed(self, data: bytes) -> None:
+        self._data = memoryview(bytes(self._data) + data)
+
+    def next_piece(self) -> bytes:
+        """About _PIECE plain bytes; none when more compressed ones are needed."""
+        out: list[bytes] = []
+        size = 0
+        while self._data and size < _PIECE:
+            part, self._data = self._data[:_ZSTD_FEED], self._data[_ZSTD_FEED:]
+            if self._decoder.eof:
+                self._decoder = self._new()
+            try:
+                piece = self._decoder.decompress(part)
+            except zstandard.ZstdError as error:
+                raise Unknown(f"zstd: {error}") from error
+            if self._decoder.eof and self._decoder.unused_data:
+                self._data = memoryview(self._decoder.unused_data + bytes(self._data))
+            out.append(piece)
+            size += len(piece)
+        return b"".join(out)
+
+    def finish(self) -> None:
+        if not self._decoder.eof:
+            raise Unknown("unexpected EOF")

@@ -1,0 +1,193 @@
+"""Turning the layers of an image into snapshots.
+
+A layer becomes the snapshot that its chain id names: an active snapshot on the one below, the layer applied to it, the
+digest of the plain layer compared with what the image's config promises, committed. What exists is not made again, and
+two transfers don't make the same at once. At the end the config blob holds the last snapshot by a label.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from pycontainerd import faults
+from pycontainerd.content.model import Digest
+from pycontainerd.errors import AlreadyExists, Error, NotFound, Unknown
+from pycontainerd.ids import Ids
+from pycontainerd.mounts.model import Mount
+from pycontainerd.oci import image, platforms
+from pycontainerd.oci.image import Descriptor, ImageConfig, Platform
+from pycontainerd.quoting import quote
+from pycontainerd.snapshots.model import LABEL_PREFIX, LABEL_TARGET
+from pycontainerd.transfer import documents
+from pycontainerd.transfer.context import Context
+from pycontainerd.transfer.seams import Differ, Snapshots
+
+faults.declare("transfer.unpack.applied", "transfer.unpack.committed")
+
+LABEL_UNCOMPRESSED: Final = "containerd.io/uncompressed"
+LABEL_SNAPSHOT: Final = "containerd.io/gc.ref.snapshot."
+LABEL_DIFF_ID: Final = "containerd.io/snapshot/diff-id"
+LABEL_PARENT_CHAIN: Final = "containerd.io/snapshot/parent-chain-id"
+
+_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackPlatform:
+    """How images of *platform* are unpacked. With *strict* all of the platform counts, else its system alone."""
+
+    platform: Platform
+    snapshotter: str
+    snapshots: Snapshots
+    differ: Differ
+    strict: bool = False
+
+    def takes(self, offered: Platform) -> bool:
+        offered = platforms.normalize(offered)
+        if self.strict:
+            return platforms.only(self.platform)(offered)
+        return offered.os == self.platform.os and set(offered.os_features) <= set(self.platform.os_features)
+
+
+class KeyedLocks:
+    """One lock a key, for as long as somebody wants it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._users: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def held(self, key: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        self._users[key] = self._users.get(key, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._locks[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer: its blob, what its plain stream hashes to, the snapshot it becomes, and the one below."""
+
+    blob: Descriptor
+    diff_id: str
+    chain_id: str
+    parent: str
+
+    def check(self, applied: Descriptor) -> None:
+        """Raises Unknown if what was applied is not what the image promises."""
+        if applied.digest != self.diff_id:
+            raise Unknown(
+                f"wrong diff id {quote(applied.digest)} calculated on extraction {quote(self.diff_id)},"
+                f" desc {quote(self.blob.digest)}"
+            )
+
+    def labels(self) -> dict[str, str]:
+        labels = {key: value for key, value in self.blob.annotations.items() if key.startswith(LABEL_PREFIX)}
+        labels[LABEL_TARGET] = self.chain_id
+        labels[LABEL_DIFF_ID] = self.diff_id
+        if self.parent:
+            labels[LABEL_PARENT_CHAIN] = self.parent
+        return labels
+
+
+class Unpacker:
+    """Unpacks the images of one transfer."""
+
+    def __init__(self, context: Context, choices: Sequence[UnpackPlatform], ids: Ids, locks: KeyedLocks) -> None:
+        self._context = context
+        self._choices = choices
+        self._ids = ids
+        self._locks = locks
+
+    async def unpack(self, manifest: Descriptor, children: Sequence[Descriptor]) -> None:
+        """Unpacks the image of *manifest* on the first choice that takes its platform; fine if none does.
+
+        Raises Unknown if config and layers don't fit, NotFound for a blob that is missing.
+        """
+        config = next((child for child in children if image.is_config(child.media_type)), None)
+        if config is None:
+            return
+        said = await self._read_config(config)
+        if said.rootfs is not None and said.rootfs.type not in {"", "layers"}:
+            return
+        choice = next((choice for choice in self._choices if choice.takes(said.platform)), None)
+        if choice is None:
+            return
+        blobs = [child for child in children if image.is_layer(child.media_type)]
+        if len(blobs) != len(said.diff_ids):
+            raise Unknown(f"number of layers and diffIDs don't match: {len(blobs)} != {len(said.diff_ids)}")
+        chain = image.chain_ids(said.diff_ids)
+        for blob, diff_id, chain_id, parent in zip(blobs, said.diff_ids, chain, ("", *chain), strict=False):
+            await self._ensure(choice, _Layer(blob, diff_id, chain_id, parent))
+        if chain:
+            await self._label(config, {f"{LABEL_SNAPSHOT}{choice.snapshotter}": chain[-1]})
+
+    async def _read_config(self, config: Descriptor) -> ImageConfig:
+        digest = Digest.parse(config.digest)
+        data = await self._context.content.read_all(self._context.namespace, digest, limit=documents.LIMIT)
+        said: ImageConfig = documents.decode(ImageConfig, data, "unmarshal image config")
+        return said
+
+    async def _ensure(self, choice: UnpackPlatform, layer: _Layer) -> None:
+        """Makes the layer's snapshot unless it is there."""
+        async with self._locks.held(f"sn://{choice.snapshotter}/{layer.chain_id}"):
+            for _ in range(_ATTEMPTS):
+                key = f"extract-{self._ids.unique()} {layer.chain_id}"
+                labels = layer.labels()
+                try:
+                    mounts = await choice.snapshots.prepare(
+                        self._context.namespace, key, layer.parent, labels, lease=self._context.lease
+                    )
+                except AlreadyExists:
+                    if await self._exists(choice, layer.chain_id):
+                        return
+                    continue
+                await self._extract(choice, layer, key, mounts, labels)
+                return
+            raise Unknown(f"failed to prepare an extraction snapshot for {layer.chain_id}: it exists, but not for us")
+
+    async def _exists(self, choice: UnpackPlatform, chain_id: str) -> bool:
+        try:
+            await choice.snapshots.stat(self._context.namespace, chain_id)
+        except NotFound:
+            return False
+        return True
+
+    async def _extract(
+        self, choice: UnpackPlatform, layer: _Layer, key: str, mounts: Sequence[Mount], labels: Mapping[str, str]
+    ) -> None:
+        """Applies and commits the layer; whatever fails, the extraction snapshot goes."""
+        namespace, lease = self._context.namespace, self._context.lease
+        try:
+            applied = await self._apply(choice, layer, key, mounts)
+            faults.reach("transfer.unpack.applied")
+            layer.check(applied)
+            await choice.snapshots.commit(namespace, layer.chain_id, key, labels, lease=lease)
+            faults.reach("transfer.unpack.committed")
+        except BaseException as error:
+            await choice.snapshots.remove(namespace, key, lease=lease)
+            if not isinstance(error, AlreadyExists):
+                raise
+        await self._label(layer.blob, {LABEL_UNCOMPRESSED: layer.diff_id})
+
+    async def _apply(self, choice: UnpackPlatform, layer: _Layer, key: str, mounts: Sequence[Mount]) -> Descriptor:
+        try:
+            return await choice.differ.apply_content(self._context.namespace, layer.blob, mounts)
+        except Error as error:
+            blob = layer.blob
+            raise error.within(
+                f"failed to extract layer ({blob.media_type} {blob.digest}) to {choice.snapshotter} as {quote(key)}"
+            ) from error
+
+    async def _label(self, blob: Descriptor, labels: Mapping[str, str]) -> None:
+        paths = [f"labels.{name}" for name in labels]
+        await self._context.content.update(self._context.namespace, Digest.parse(blob.digest), labels, paths)
