@@ -245,6 +245,14 @@ def _wait_ready(ready: socket.socket, daemon: Daemon) -> None:
 
 def end_processes_below(base: Path) -> None:
     """Kills the processes of this session that name *base* in their arguments or run in a directory below it."""
+    for _ in range(10):  # one that was killed may have forked meanwhile
+        if not _end_processes_below(base):
+            return
+
+
+def _end_processes_below(base: Path) -> int:
+    """How many were found and killed."""
+    found = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -256,8 +264,10 @@ def end_processes_below(base: Path) -> None:
             continue
         if f"{MARK}={SESSION}".encode() not in environment:
             continue
-        if where.startswith(str(base)) or str(base).encode() in command + environment:
+        if command and (where.startswith(str(base)) or str(base).encode() in command + environment):
+            found += 1
             _kill(int(entry.name))
+    return found
 
 
 def _kill(pid: int) -> None:
