@@ -29,7 +29,7 @@ OF_GRPC: Final = (
 )
 """What can be asked of a gRPC server, which answers h2spec's GET at once and without data. Not asked:
 generic/2, 6.5.3, 6.9.1, 6.9.2, which wait for DATA; 5.1, 5.1.2, 8.1, 8.1.2.1 and 8.1.2.6,
-which do something to a stream that has not been answered yet. All of that is asked of `Page`, which is the same core."""
+which do something to a stream that has not been answered yet. All of that is asked of `Page`, the same core."""
 
 
 class Page(Endpoint):

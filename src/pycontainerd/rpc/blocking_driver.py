@@ -260,6 +260,10 @@ class BlockingDriver:
         """Cuts off every transport."""
         for transport in tuple(self._transports):
             transport.abort()
+        self.run_ready()
+
+    def run_ready(self) -> None:
+        """Runs what can run without waiting."""
         while self._ready:
             self._ready.popleft()()
 

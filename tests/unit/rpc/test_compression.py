@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hpack
 import pytest
+from hpack.table import HeaderTable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,10 +18,10 @@ blocks = st.lists(st.tuples(fields, st.booleans(), st.sampled_from([None, 0, 100
 
 
 def test_the_static_table_is_that_of_the_standard() -> None:
-    table = hpack.hpack.HeaderTable.STATIC_TABLE
+    table = HeaderTable.STATIC_TABLE
     assert STATIC[1:] == table
     assert all(STATIC[index] == field for field, index in WHOLE.items())
-    assert {name: index for name, (index, _) in hpack.hpack.HeaderTable.STATIC_TABLE_MAPPING.items()} == NAMES
+    assert {name: index for name, (index, _) in HeaderTable.STATIC_TABLE_MAPPING.items()} == NAMES
 
 
 @given(fields)
@@ -59,11 +60,10 @@ def test_a_block_that_comes_again_is_the_same_object_until_the_table_changes() -
 @given(st.binary(max_size=200))
 def test_no_bytes_do_more_than_fail(block: bytes) -> None:
     try:
-        decoded = Decoder(4096).decode(block)
-    except ProtocolError as error:
-        assert error.code in {ErrorCode.COMPRESSION_ERROR, ErrorCode.ENHANCE_YOUR_CALM}
-    else:
-        assert sum(len(name) + len(value) + 32 for name, value in decoded.fields) <= 4096
+        fields = Decoder(4096).decode(block).fields
+    except ProtocolError:
+        return
+    assert sum(len(name) + len(value) + 32 for name, value in fields) <= 4096
 
 
 @given(st.binary(max_size=60))

@@ -440,3 +440,12 @@ def test_an_informational_answer_is_none() -> None:
     ours.core.send_headers(stream, REQUEST_BLOCK, end=True)
     ours.receive(frames.settings_frame({}) + headers(1, encode([(b":status", b"103")])) + headers(1, RESPONSE))
     assert [event.block.fields for event in ours.of(events.HeadersReceived)] == [((b":status", b"200"),)]
+
+
+def test_an_informational_answer_that_ends_the_stream_breaks_it() -> None:
+    ours = Ours(client=True)
+    stream = ours.core.open()
+    ours.core.send_headers(stream, REQUEST_BLOCK, end=True)
+    flags = frames.END_HEADERS | frames.END_STREAM
+    ours.receive(frames.settings_frame({}) + headers(1, encode([(b":status", b"100")]), flags))
+    assert [event.local for event in ours.of(events.StreamReset)] == [True]

@@ -56,9 +56,10 @@ def percent_decoded(value: bytes) -> str:
     out = [first]
     for part in parts:
         try:
-            out.append(binascii.unhexlify(part[:2]) + part[2:])
+            byte = binascii.unhexlify(part[:2])
         except binascii.Error:
-            out.append(b"%" + part)
+            byte = b""
+        out.append(byte + part[2:] if byte else b"%" + part)
     return b"".join(out).decode(errors="replace")
 
 

@@ -315,6 +315,8 @@ class Http2Connection:
             else:
                 expected = _checked(block, semantics.check_response)
                 stream.responded = not _is_informational(block)
+                if ended and not stream.responded:
+                    raise semantics.Malformed("an answer that is none ends the stream")
                 stream.expected = -1 if ended else expected
         except semantics.Malformed:
             self._break(stream, ErrorCode.PROTOCOL_ERROR, events)
