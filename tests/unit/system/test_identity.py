@@ -147,7 +147,7 @@ def test_a_user_namespace_has_the_maps_that_were_asked_for() -> None:
 import os
 from pycontainerd.system import namespaces
 namespaces.setns({descriptor}, namespaces.CLONE_NEWUSER)
-maps = [open(f'/proc/self/{kind}_map').read().split() for kind in ('uid', 'gid')]
+maps = [open('/proc/self/' + kind + '_map').read().split() for kind in ('uid', 'gid')]
 print(*maps, namespaces.in_user_namespace())
 """
         said = subprocess.run(
