@@ -1,7 +1,7 @@
 """The directories of a daemon, and the lock that makes them its own.
 
 root        0700, chmod'ed at each start; locked by flock(2) on the directory itself
- └─ tmpmounts   0700, emptied at each start
+ └─ tmpmounts   0700, emptied at each start by who has the lock
 state       0711
 temp        0700, if configured; also TMPDIR of the process
 """
@@ -20,7 +20,7 @@ TMPMOUNTS: Final = "tmpmounts"
 
 
 def make(root: str, state: str, temp: str) -> None:
-    """Makes the directories and empties the place of temporary mounts. Raises Unknown that names the directory."""
+    """Makes the directories that several daemons may ask for. Raises Unknown that names the directory."""
     _make(root, 0o700)
     try:
         os.chmod(root, 0o700)
@@ -30,6 +30,10 @@ def make(root: str, state: str, temp: str) -> None:
     if temp:
         _make(temp, 0o700)
         os.environ["TMPDIR"] = temp
+
+
+def empty_tmpmounts(root: str) -> None:
+    """Makes the place of temporary mounts and unmounts what an earlier daemon left there; for who has the root."""
     mounts = os.path.join(root, TMPMOUNTS)
     _make(mounts, 0o700)
     if os.listdir(mounts):  # rarely: a daemon was killed while it applied a layer

@@ -102,6 +102,7 @@ class Daemon:
             lock = directories.RootLock(self._settings.file.root)
             try:
                 if await self._take(lock):
+                    directories.empty_tmpmounts(self._settings.file.root)
                     await self._run()
             finally:
                 lock.close()
