@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.metadata import labels
 from pycontainerd.rpc.call import check_identifier
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(Struct, frozen=True):
     """A message of a type that only clients and runtimes know: google.protobuf.Any."""
 
     type_url: str = ""
     value: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """Which runtime runs the container, and what it is told."""
 
     name: str = ""
     options: Packed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """One container's record. Times are nanoseconds since 1970 UTC.
 
     *wire* is the message that it was read from, if any: what in it no field here stands for, survives.

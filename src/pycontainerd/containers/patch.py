@@ -7,8 +7,9 @@ the stored ones when they are written, though the reply shows only what was sent
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from pycontainerd.containers.model import Container, Packed
 from pycontainerd.errors import InvalidArgument
@@ -38,7 +39,7 @@ def patched(stored: Container, sent: Container, paths: Sequence[str]) -> Contain
 
 def to_store(stored: Container, patched_: Container) -> Container:
     """What is written when *stored* was patched to *patched_*."""
-    return replace(
+    return structs.replace(
         patched_,
         spec=stored.spec if patched_.spec is None else patched_.spec,
         extensions={**stored.extensions, **patched_.extensions},
@@ -48,22 +49,22 @@ def to_store(stored: Container, patched_: Container) -> Container:
 def _one(current: Container, sent: Container, path: str) -> Container:
     match path:
         case "spec":
-            return replace(current, spec=sent.spec)
+            return structs.replace(current, spec=sent.spec)
         case "image":
-            return replace(current, image=sent.image)
+            return structs.replace(current, image=sent.image)
         case "snapshotkey":
-            return replace(current, snapshot_key=sent.snapshot_key)
+            return structs.replace(current, snapshot_key=sent.snapshot_key)
         case "extensions":
-            return replace(current, extensions=sent.extensions)
+            return structs.replace(current, extensions=sent.extensions)
         case "labels":
-            return replace(current, labels=sent.labels)
+            return structs.replace(current, labels=sent.labels)
         case _:
             pass
     if fieldmask.key_of(path, "labels") is not None:
-        return replace(current, labels=fieldmask.patched(current.labels, sent.labels, [path]))
+        return structs.replace(current, labels=fieldmask.patched(current.labels, sent.labels, [path]))
     key = fieldmask.key_of(path, "extensions")
     if key is not None:
-        return replace(current, extensions=_with(current.extensions, key, sent.extensions.get(key, Packed())))
+        return structs.replace(current, extensions=_with(current.extensions, key, sent.extensions.get(key, Packed())))
     raise InvalidArgument(f"cannot update {quote(path)} field on {quote(sent.id)}")
 
 

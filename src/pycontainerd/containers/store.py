@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
 from google.protobuf.message import Message
+from msgspec import structs
 
 from pycontainerd.api.containerd.events_pb2 import ContainerCreate, ContainerDelete, ContainerUpdate
 from pycontainerd.containers.model import Container
@@ -98,7 +98,7 @@ class ContainerStore:
             id_ = objects.insert(tx, namespace, kinds.CONTAINERS, container.id)
             if id_ is None:
                 raise AlreadyExists(f"container {quote(container.id)}")
-            made = self._write(tx, id_, replace(container, created_ns=tx.now_ns, updated_ns=tx.now_ns))
+            made = self._write(tx, id_, structs.replace(container, created_ns=tx.now_ns, updated_ns=tx.now_ns))
             tx.after_commit(lambda: self._events.publish(namespace, "/containers/create", _created(made)))
             return made
 
@@ -112,17 +112,17 @@ class ContainerStore:
 
         def change(tx: Transaction) -> Container:
             id_, stored = self._stored(tx, namespace, sent.id)
-            reply = replace(patched(stored, sent, paths), updated_ns=tx.now_ns)
+            reply = structs.replace(patched(stored, sent, paths), updated_ns=tx.now_ns)
             tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (tx.now_ns, id_))
             merged = to_store(stored, reply)
             shows_all = merged == reply
             written = self._write(tx, id_, merged)
-            reply = replace(reply, labels=written.labels)
+            reply = structs.replace(reply, labels=written.labels)
             event = ContainerUpdate(
                 id=reply.id, image=reply.image, labels=reply.labels, snapshot_key=reply.snapshot_key
             )
             tx.after_commit(lambda: self._events.publish(namespace, "/containers/update", event))
-            return written if shows_all else replace(reply, wire=self._codec.encode(reply))
+            return written if shows_all else structs.replace(reply, wire=self._codec.encode(reply))
 
         return await self._database.write(change, what=f"update container {quote(sent.id)}")
 
@@ -151,8 +151,8 @@ class ContainerStore:
             kept = labels.replace(tx, id_, container.labels)
         except Unknown as error:
             raise error.within(f"failed to write container {quote(container.id)}") from None
-        stored = replace(container, labels=kept)
-        stored = replace(stored, wire=self._codec.encode(stored))
+        stored = structs.replace(container, labels=kept)
+        stored = structs.replace(stored, wire=self._codec.encode(stored))
         tx.execute(
             "INSERT INTO containers (id, image, runtime, snapshotter, snapshot_key, sandbox, wire)"
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pycontainerd.content.model import Digest
 from pycontainerd.errors import InvalidArgument
@@ -11,8 +12,7 @@ from pycontainerd.metadata import labels
 from pycontainerd.quoting import quote
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What an image points at: a manifest or an index. *size* is in bytes."""
 
     media_type: str = ""
@@ -21,8 +21,7 @@ class Target:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """One image. Times are nanoseconds since 1970 UTC, in any year.
 
     *wire* is the message that the image was read from, if any: what in it no field here stands for, survives.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final, Protocol
 
 from google.protobuf.message import Message
+from msgspec import structs
 
 from pycontainerd.api.containerd.services.images.v1_pb2 import ImageCreate, ImageDelete, ImageUpdate
 from pycontainerd.errors import AlreadyExists, InvalidArgument, NotFound, Unknown
@@ -124,7 +124,7 @@ class ImageStore:
             id_ = objects.insert(tx, namespace, kinds.IMAGES, image.name, created_ns=clamped(now_ns))
             if id_ is None:
                 raise AlreadyExists(f"image {quote(image.name)}")
-            made = self._write(tx, id_, replace(image, created_ns=now_ns, updated_ns=now_ns))
+            made = self._write(tx, id_, structs.replace(image, created_ns=now_ns, updated_ns=now_ns))
             self._hold(tx, namespace, made, lease)
             event = ImageCreate(name=made.name, labels=made.labels)
             tx.after_commit(lambda: self._events.publish(namespace, "/images/create", event))
@@ -154,7 +154,7 @@ class ImageStore:
             patched.check()
             now_ns = tx.now_ns if at_ns is None else at_ns
             tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (clamped(now_ns), row[0]))
-            changed = self._write(tx, row[0], replace(patched, updated_ns=now_ns))
+            changed = self._write(tx, row[0], structs.replace(patched, updated_ns=now_ns))
             self._hold(tx, namespace, changed, lease)
             event = ImageUpdate(name=changed.name, labels=changed.labels)
             tx.after_commit(lambda: self._events.publish(namespace, "/images/update", event))
@@ -204,9 +204,9 @@ class ImageStore:
             annotations = labels.stored(image.target.annotations)
         except Unknown as error:
             raise error.within(f"writing Annotations for image {image.name}") from None
-        target = replace(image.target, annotations=annotations)
-        stored = replace(image, labels=kept, target=target)
-        stored = replace(stored, wire=self._codec.encode(stored))
+        target = structs.replace(image.target, annotations=annotations)
+        stored = structs.replace(image, labels=kept, target=target)
+        stored = structs.replace(stored, wire=self._codec.encode(stored))
         _write_rows(tx, id_, stored)
         objects.set_edges(tx, id_, TARGET, [Edge(kinds.CONTENT, target.digest, flat=True)])
         return stored
@@ -229,7 +229,7 @@ def _write_rows(tx: Transaction, id_: int, image: Image) -> None:
 def _patched(stored: Image, sent: Image, paths: Sequence[str]) -> Image:
     """*stored* as *paths* change it to what was *sent*."""
     if not paths:
-        return replace(sent, created_ns=stored.created_ns)
+        return structs.replace(sent, created_ns=stored.created_ns)
     target, said = stored.target, stored.labels
     for path in paths:
         if path == "labels" or fieldmask.key_of(path, "labels") is not None:
@@ -237,10 +237,10 @@ def _patched(stored: Image, sent: Image, paths: Sequence[str]) -> Image:
         elif path == "target":
             target = sent.target
         elif path == "annotations" or fieldmask.key_of(path, "annotations") is not None:
-            target = replace(target, annotations=_annotations(target, sent.target, path))
+            target = structs.replace(target, annotations=_annotations(target, sent.target, path))
         else:
             raise InvalidArgument(f"cannot update {quote(path)} field on image {quote(sent.name)}")
-    return replace(stored, target=target, labels=said)
+    return structs.replace(stored, target=target, labels=said)
 
 
 def _annotations(stored: Target, sent: Target, path: str) -> Mapping[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from pycontainerd.content.model import Digest
 from pycontainerd.errors import InvalidArgument, Unimplemented
@@ -13,8 +14,7 @@ from pycontainerd.metadata import kinds
 _SIMPLE = (kinds.CONTENT, kinds.IMAGES, kinds.INGESTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """One lease. *created_ns* is nanoseconds since 1970 UTC."""
 
     id: str
@@ -31,8 +31,7 @@ class Lease:
         return "", False
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """Something that a lease holds: its *kind* is `content`, `ingests`, `images` or `snapshots/<snapshotter>`."""
 
     kind: str

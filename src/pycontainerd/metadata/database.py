@@ -14,10 +14,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
+
+from msgspec import Struct
 
 from pycontainerd import faults
 from pycontainerd.clock import Clock
@@ -35,8 +36,7 @@ _TOGETHER: Final = 128
 """Operations in one commit at most, so that the first of them does not wait for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """What one commit brought: how many operations, the kinds of which something was deleted, the next expiry."""
 
     mutations: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.gc.collector import Collector
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from pycontainerd.snapshots.store import SnapshotStore
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """The stores over one database, and their collector. *snapshotters* are the namespaced stores by snapshotter."""
 
     database: Database

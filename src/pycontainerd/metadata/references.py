@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.metadata import kinds
 from pycontainerd.metadata.times import parse_rfc3339
@@ -31,8 +32,7 @@ ROOT_WHOLE: Final = 1
 ROOT_FLAT: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """One need: of the owner for what is named, or with *back* of the owner for being kept by what is named."""
 
     kind: str
@@ -41,8 +41,7 @@ class Edge:
     flat: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """What all labels of one object mean together."""
 
     edges: frozenset[Edge]

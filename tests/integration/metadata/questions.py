@@ -28,6 +28,7 @@ OTHER: Final = "sha256:" + "b" * 64
 SPEC: Final = AnyMessage(type_url="types.test/Spec", value=b"spec")
 LONG: Final = "x" * 4096
 OWN: Final = "the chain's own"
+NOWHERE: Final = "nobody-was-here"
 
 
 @dataclass(frozen=True)

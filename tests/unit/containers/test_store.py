@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf.any_pb2 import Any
+from msgspec.structs import replace
 
 from pycontainerd.api.containerd import events_pb2
 from pycontainerd.containers import codec

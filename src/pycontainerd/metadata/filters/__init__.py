@@ -10,12 +10,15 @@ through all that match and perhaps more, and for `matches` on what is left; subs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from pycontainerd.metadata.filters import sql
-from pycontainerd.metadata.filters.regexps import Regexp
 from pycontainerd.metadata.filters.syntax import Operator, Selector, parse
+
+if TYPE_CHECKING:
+    from pycontainerd.metadata.filters.regexps import Regexp
 
 __all__ = ["Fields", "Filter", "compile"]
 
@@ -27,8 +30,7 @@ class Fields(Protocol):
         """The value at *path* and whether it is present; an absent one is empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Condition:
+class _Condition(Struct, frozen=True):
     """One selector, ready to be asked."""
 
     selector: Selector
@@ -53,13 +55,7 @@ class Filter:
     __slots__ = ("_alternatives",)
 
     def __init__(self, alternatives: Sequence[Sequence[Selector]]) -> None:
-        self._alternatives = [
-            [
-                _Condition(each, Regexp.compile(each.value) if each.operator is Operator.MATCHES else None)
-                for each in selectors
-            ]
-            for selectors in alternatives
-        ]
+        self._alternatives = [[_Condition(each, _compiled(each)) for each in selectors] for selectors in alternatives]
 
     @property
     def matches_all(self) -> bool:
@@ -83,3 +79,11 @@ def compile(filters: Sequence[str]) -> Filter:  # noqa: A001 - as `re.compile`: 
     A regular expression that is none matches nothing.
     """
     return Filter([parse(text) for text in filters] or [[]])
+
+
+def _compiled(selector: Selector) -> Regexp | None:
+    if selector.operator is not Operator.MATCHES:
+        return None
+    from pycontainerd.metadata.filters.regexps import Regexp  # the start of the daemon needs none
+
+    return Regexp.compile(selector.value)

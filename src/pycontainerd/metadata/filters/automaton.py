@@ -6,8 +6,9 @@ found again, with the step that each character led to, so that most characters c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pycontainerd.metadata.filters.characters import Characters, is_word
 from pycontainerd.metadata.filters.pattern import BadPattern, Choice, Node, Place, Repeat, Sequence
@@ -23,19 +24,16 @@ class Exhausted(Exception):
     """The text would need more steps than the caller allows."""
 
 
-@dataclass(slots=True)
-class _Fork:
+class _Fork(Struct):
     ways: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     wanted: Characters
     then: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(Struct, frozen=True):
     place: Place
     then: int
 

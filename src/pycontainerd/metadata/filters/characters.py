@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 Range = tuple[int, int]
 
@@ -50,8 +51,7 @@ _FOLD_EXTRA: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Characters:
+class Characters(Struct, frozen=True):
     """A set: ranges of code points, general categories, other sets; *negated* turns it round, *fold* ignores case."""
 
     ranges: tuple[Range, ...] = ()

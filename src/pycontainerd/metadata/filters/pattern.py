@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.metadata.filters import characters
 from pycontainerd.metadata.filters.characters import CATEGORIES, POSIX, Characters, Range
@@ -32,22 +33,19 @@ class Place(enum.Enum):
     NOT_WORD_EDGE = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     """All *parts*, one behind the other."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of *parts*."""
 
     parts: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Struct, frozen=True):
     """*part* as often as *least* to *most* times; without end if *most* is None."""
 
     part: Node
@@ -58,8 +56,7 @@ class Repeat:
 Node = Characters | Place | Sequence | Choice | Repeat
 
 
-@dataclass(frozen=True, slots=True)
-class _Flags:
+class _Flags(Struct, frozen=True):
     fold: bool = False
     lines: bool = False
     newline: bool = False

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pycontainerd.metadata.filters.syntax import Operator, Selector
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """Where the fields of a kind lie.
 
     *texts* names the columns of plain fields, which are present when they are not empty; what follows such a field's
@@ -24,8 +24,7 @@ class Columns:
     opaque: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """A condition and its arguments. If it is not *exact*, it lets through more than matches."""
 
     sql: str

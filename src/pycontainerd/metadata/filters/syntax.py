@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.quoting import quote
@@ -45,8 +46,7 @@ class Operator(enum.Enum):
     MATCHES = "~="
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """One condition on one field. In *value*, bytes that are no UTF-8 stand as surrogateescape makes them."""
 
     path: tuple[str, ...]

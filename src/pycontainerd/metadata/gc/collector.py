@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from pycontainerd import faults
 from pycontainerd.clock import Clock
@@ -34,8 +35,7 @@ class Collectable(Protocol):
         """Removes from the disk what no row names any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Struct, frozen=True):
     """What a run did. *pause_s* is what the original calls the pause: mark and sweep, in seconds."""
 
     pause_s: float

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 BATCH: Final = 100
 """Objects that one transaction deletes; a few milliseconds."""
 
 
-@dataclass(slots=True)
-class Dying:
+class Dying(Struct):
     """*ids* that are still to be deleted, and *batches* of them: what needs others comes before what is needed.
 
     What lies on a cycle, or is needed by one, makes a batch of its own, however large: it goes at once or not at all.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from pycontainerd.clock import Clock
 from pycontainerd.errors import Error, Unknown
@@ -36,8 +37,7 @@ class Runs(Protocol):
     async def run(self) -> Stats: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The configuration, clamped as the original does (metadata-gc.md §6). Times in seconds."""
 
     pause_threshold: float = 0.02

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.metadata.gc import watch
 from pycontainerd.metadata.gc.order import Dying
@@ -30,8 +31,7 @@ RETURNING (SELECT name FROM objects AS owner WHERE owner.id = objects.namespace)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Struct, frozen=True):
     """An object that the collector deleted."""
 
     namespace: str
