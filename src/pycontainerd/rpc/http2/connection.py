@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pycontainerd.rpc.http2 import frames, semantics
+from pycontainerd.rpc.http2 import frames, heads
 from pycontainerd.rpc.http2.compression import NO_TABLE, Decoder, HeaderBlock
 from pycontainerd.rpc.http2.events import (
     ConnectionFailed,
@@ -22,6 +22,7 @@ from pycontainerd.rpc.http2.inbound import Inbound
 from pycontainerd.rpc.http2.limits import Budget, Limits
 from pycontainerd.rpc.http2.outbound import Outbound, Piece
 from pycontainerd.rpc.http2.reader import FrameReader
+from pycontainerd.rpc.http2.semantics import Malformed
 from pycontainerd.rpc.http2.stream import Stream
 
 _CRUMB: Final = 16
@@ -292,14 +293,10 @@ class Http2Connection:
             return
         stream = Stream(number, self.out.initial_window, self._limits.stream_window)
         try:
-            stream.expected = _checked(block, semantics.check_request)
-        except semantics.Malformed:
+            heads.begin(stream, block, ended=ended)
+        except Malformed:
             self._refuse(number, ErrorCode.PROTOCOL_ERROR)
             return
-        if ended and stream.expected > 0:
-            self._refuse(number, ErrorCode.PROTOCOL_ERROR)
-            return
-        stream.responded = True
         self.streams[number] = stream
         events.append(HeadersReceived(stream, block, ended=ended))
         if ended:
@@ -310,15 +307,8 @@ class Http2Connection:
         if stream.remote_closed:
             raise ProtocolError(ErrorCode.STREAM_CLOSED, f"headers on stream {stream.id} after its end")
         try:
-            if stream.responded:
-                _check_trailers(stream, block, ended=ended)
-            else:
-                expected = _checked(block, semantics.check_response)
-                stream.responded = not _is_informational(block)
-                if ended and not stream.responded:
-                    raise semantics.Malformed("an answer that is none ends the stream")
-                stream.expected = -1 if ended else expected
-        except semantics.Malformed:
+            heads.go_on(stream, block, ended=ended)
+        except Malformed:
             self._break(stream, ErrorCode.PROTOCOL_ERROR, events)
             return
         if stream.responded:
@@ -477,25 +467,6 @@ class Http2Connection:
         self._ended_early[number] = None
         if len(self._ended_early) > _REMEMBERED:
             del self._ended_early[next(iter(self._ended_early))]
-
-
-def _checked(block: HeaderBlock, check: Callable[[tuple[tuple[bytes, bytes], ...]], int]) -> int:
-    """What *check* says of the block's fields; a block that comes again was checked before."""
-    if block.promised is None:
-        block.promised = check(block.fields)
-    return block.promised
-
-
-def _check_trailers(stream: Stream, block: HeaderBlock, *, ended: bool) -> None:
-    if not block.trails:
-        semantics.check_trailers(block.fields)
-        block.trails = True
-    if not ended or stream.expected > 0:
-        raise semantics.Malformed("trailers that end nothing, or too little data before them")
-
-
-def _is_informational(block: HeaderBlock) -> bool:
-    return (b":status", b"100") <= block.fields[0] < (b":status", b"200")
 
 
 _HANDLERS: Final[dict[int, Callable[..., None]]] = {
