@@ -15,6 +15,7 @@ a server passes each reply through `encoded`.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -78,10 +79,9 @@ class ServiceTable:
     def add(self, service: Service) -> None:
         """Adds every method of *service* that its class has."""
         self._services.add(service.contract.full_name)
-        for descriptor in service.contract.methods:
-            function = getattr(service, _snake(descriptor.name), None)
+        for name, method in methods_of(service.contract).items():
+            function = getattr(service, name, None)
             if function is not None:
-                method = Method.of(descriptor)
                 self._handlers[method.path] = Handler(method, function)
 
     def find(self, path: str) -> Handler | None:
@@ -95,8 +95,9 @@ class ServiceTable:
         return iter(self._handlers.values())
 
 
+@functools.cache
 def methods_of(contract: ServiceDescriptor) -> dict[str, Method]:
-    """The methods of *contract* for a client, by their snake-case names."""
+    """The methods of *contract* by their snake-case names. Made once in a process, and before a spawner forks."""
     return {_snake(descriptor.name): Method.of(descriptor) for descriptor in contract.methods}
 
 

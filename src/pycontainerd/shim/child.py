@@ -6,9 +6,13 @@ import os
 import socket
 
 from pycontainerd.shim.messages import decode
+from pycontainerd.shim.rehearsal import rehearse
 from pycontainerd.shim.server import serve
+from pycontainerd.shim.service import TaskServices
 from pycontainerd.system import prctl
 from pycontainerd.system.cgroup import Cgroup
+
+_services: TaskServices | None = None
 
 
 def main(request: bytes, fds: list[int]) -> int:
@@ -24,9 +28,12 @@ def main(request: bytes, fds: list[int]) -> int:
     if os.environ.get("SCHED_CORE"):
         prctl.new_core_scheduling_cookie()
     with socket.socket(fileno=fds[0]) as listening:
-        serve(wanted, listening, log_fd, dict(os.environ))
+        serve(wanted, listening, log_fd, os.environ, _services or TaskServices())
     return 0
 
 
 def warm() -> None:
-    """Nothing is left to be loaded once this has returned."""
+    """Plays a shim's life through: nothing is left to be loaded once this has returned."""
+    global _services  # noqa: PLW0603 - what is made before the fork can reach the child in no other way
+    rehearse()
+    _services = TaskServices()

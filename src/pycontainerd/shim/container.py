@@ -29,7 +29,7 @@ from pycontainerd.shim.oom import OomWatch
 from pycontainerd.shim.options import Options
 from pycontainerd.shim.process import Process, State
 from pycontainerd.shim.reaper import Ended
-from pycontainerd.shim.runc import Runc, RuncFailed
+from pycontainerd.shim.runc import RuncFailed
 from pycontainerd.shim.runc_root import DEFAULT_ROOT
 from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.stdio.opening import StreamOpener
@@ -65,7 +65,7 @@ class Container:
         self.id = request.id
         self.bundle = request.bundle
         self.request = request
-        self.runc = Runc(
+        self.runc = host.make_runc(
             host.loop,
             host.reaper,
             options.binary_name or "runc",

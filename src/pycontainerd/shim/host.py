@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Reaper
+from pycontainerd.shim.runc import Runc
 
 
 class Publisher(Protocol):
@@ -30,3 +31,5 @@ class Host:
     publisher: Publisher
     namespace: str
     environment: Mapping[str, str]
+    make_runc: Callable[..., Runc] = Runc
+    """What drives the runtime."""

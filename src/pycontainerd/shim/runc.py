@@ -7,19 +7,22 @@ in memory; why it failed stands in `log.json` of the bundle. It dies with the sh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from pycontainerd.errors import Unknown
+from pycontainerd.shim import spawn
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Ended, Reaper
-from pycontainerd.system import process
+
+NULL: Final = -1
+"""For a descriptor: /dev/null."""
 
 OUTPUT_LIMIT: Final = 16 << 20
 
@@ -47,11 +50,11 @@ _log_line: Final = msgspec.json.Decoder(_LogLine)
 
 @dataclass(frozen=True, slots=True)
 class Stdio:
-    """Descriptors that a process of a container gets; -3 is /dev/null."""
+    """Descriptors that a process of a container gets."""
 
-    stdin: int = process.DEVNULL
-    stdout: int = process.DEVNULL
-    stderr: int = process.DEVNULL
+    stdin: int = NULL
+    stdout: int = NULL
+    stderr: int = NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +75,21 @@ class Runc:
 
     async def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Runs a command to its end; what it printed, both streams. Raises RuncFailed."""
-        with _memory("output", b"") as output:
-            if stdin:
-                with _memory("input", stdin) as given:
-                    ended, said = await self._execute(arguments, Stdio(given.fd, output.fd, output.fd))
-            else:
-                ended, said = await self._execute(arguments, Stdio(stdout=output.fd, stderr=output.fd))
-            text = os.pread(output.fd, OUTPUT_LIMIT, 0)
+        with _memory("output", b"") as output, _memory("input", stdin) as given:
+            ended, said = await self.execute(arguments, Stdio(given if stdin else NULL, output, output))
+            text = os.pread(output, OUTPUT_LIMIT, 0)
         if ended.status:
             raise self._failure(ended, said, text.decode(errors="replace"))
         return text
 
     async def run_with(self, stdio: Stdio, *arguments: str) -> None:
         """Runs a command that hands *stdio* to a process of the container. Raises RuncFailed."""
-        ended, said = await self._execute(arguments, stdio)
+        ended, said = await self.execute(arguments, stdio)
         if ended.status:
             raise self._failure(ended, said, "")
 
-    async def _execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
+    async def execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
+        """Runs a command: how it ended, and the last error that it has logged if it failed."""
         start = self._log_size()
         program = self._find()
         command = [self.program, "--root", self.root, "--log", self.log, "--log-format", "json"]
@@ -110,18 +110,12 @@ class Runc:
     def _start(self, program: str, arguments: list[str], stdio: Stdio) -> int:
         arguments[0] = program
         try:
-            started = process.start(
-                arguments,
-                stdin=stdio.stdin,
-                stdout=stdio.stdout,
-                stderr=stdio.stderr,
-                env=self.environment,
-                death_signal=signal.SIGKILL,
-            )
+            with opened_null() as null:
+                given = (stdio.stdin, stdio.stdout, stdio.stderr)
+                placed = {number: null if fd == NULL else fd for number, fd in enumerate(given)}
+                return spawn.start(arguments, placed, self.environment, dies_with_us=True)
         except OSError as error:
             raise Unknown(f"fork/exec {program}: {(error.strerror or str(error)).lower()}") from error
-        os.close(started.pidfd)
-        return started.pid
 
     def _log_size(self) -> int:
         try:
@@ -157,19 +151,24 @@ def _ending(status: int) -> str:
     return f"exit status {status}"
 
 
-class _memory:  # noqa: N801 - reads as the function that it is
-    """A file in memory with *content*, closed at the end of the block."""
+@contextlib.contextmanager
+def opened_null() -> Iterator[int]:
+    """/dev/null, open both ways for the block."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield null
+    finally:
+        os.close(null)
 
-    __slots__ = ("fd",)
 
-    def __init__(self, name: str, content: bytes) -> None:
-        self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+@contextlib.contextmanager
+def _memory(name: str, content: bytes) -> Iterator[int]:
+    """A file in memory with *content*, for the block."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    try:
         if content:
-            os.write(self.fd, content)
-            os.lseek(self.fd, 0, os.SEEK_SET)
-
-    def __enter__(self) -> _memory:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        os.close(self.fd)
+            os.write(fd, content)
+            os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)

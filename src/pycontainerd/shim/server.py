@@ -5,11 +5,10 @@ from __future__ import annotations
 import signal
 import socket
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pycontainerd.rpc.driver import Connection
-from pycontainerd.rpc.service import ServiceTable
 from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
 from pycontainerd.shim.host import Host
 from pycontainerd.shim.journal import Journal
@@ -17,7 +16,8 @@ from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.messages import ShimRequest
 from pycontainerd.shim.publisher import EventPublisher
 from pycontainerd.shim.reaper import Reaper
-from pycontainerd.shim.service import TaskServiceV2, TaskServiceV3
+from pycontainerd.shim.runc import Runc
+from pycontainerd.shim.service import TaskServices
 from pycontainerd.shim.tasks import Tasks
 from pycontainerd.shim.transport import Listener, remove_socket
 
@@ -25,28 +25,48 @@ FLUSH_S: Final = 2.0
 """How long the last events may take on their way when the shim ends."""
 
 
-def serve(request: ShimRequest, listening: socket.socket, log_fd: int, environment: Mapping[str, str]) -> None:
+SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+def serve(
+    request: ShimRequest,
+    listening: socket.socket,
+    log_fd: int,
+    environment: Mapping[str, str],
+    services: TaskServices,
+) -> None:
     """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then."""
     fields = {"runtime": "io.containerd.runc.v2", "id": request.id}
     journal = Journal(log_fd, debug=request.debug, fields=fields)
     loop = Loop(lambda name, error: journal.error(f"{name}: {_described(error)}"))
-    loop.run(_Shim(loop, journal, request, environment).run(listening))
+    loop.run(Shim(loop, journal, request, environment, services).run(listening))
 
 
-class _Shim:
-    def __init__(self, loop: Loop, journal: Journal, request: ShimRequest, environment: Mapping[str, str]) -> None:
+class Shim:
+    """The parts of a shim, put together."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        request: ShimRequest,
+        environment: Mapping[str, str],
+        services: TaskServices,
+        make_runc: Callable[..., Runc] = Runc,
+    ) -> None:
         self._loop = loop
         self._journal = journal
         self._request = request
         self._reaper = Reaper(loop)
         self._publisher = EventPublisher(loop, journal, request.namespace, request.ttrpc_address)
-        host = Host(loop, self._reaper, journal, self._publisher, request.namespace, environment)
+        host = Host(loop, self._reaper, journal, self._publisher, request.namespace, environment, make_runc)
         self._tasks = Tasks(host)
-        self._table = ServiceTable([TaskServiceV3(self._tasks), TaskServiceV2(self._tasks)])
+        services.attach(self._tasks)
+        self._table = services.table
 
     async def run(self, listening: socket.socket) -> None:
-        numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        self._loop.watch_signals(numbers, self._signalled)
+        """Serves until a shutdown is asked for."""
+        self._loop.watch_signals(SIGNALS, self._signalled)
         forwarding = self._loop.spawn(self._publisher.run(), name="events")
         listener = Listener(self._loop, listening, self._connection)
 

@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pycontainerd.rpc.driver import Connection, Peer
@@ -59,6 +59,10 @@ class UnixTransport:
             if self._queued > HIGH_WATER and not self._paused:
                 self._paused = True
                 self._connection.pause_writing()
+
+    def writelines(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+        for piece in pieces:
+            self.write(piece)
 
     def close(self) -> None:
         if self._closing:

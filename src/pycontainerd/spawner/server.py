@@ -33,6 +33,7 @@ from pycontainerd.spawner.messages import (
     encode,
 )
 from pycontainerd.spawner.roles import SHIM, Main
+from pycontainerd.spawner.settling import settle
 from pycontainerd.system import pidfd as pidfds
 from pycontainerd.system.socket import peer_credentials, receive_with_fds, send_with_fds
 from pycontainerd.system.title import set_title
@@ -51,8 +52,10 @@ def main() -> NoReturn:
     gc.disable()
     spawner = Spawner(socket.socket(fileno=LISTENING_FD), path, identity, load_roles(table), float(idle_s))
     gc.collect()
+    kept = settle()
     gc.freeze()
     spawner.run()
+    del kept
     os._exit(0)
 
 

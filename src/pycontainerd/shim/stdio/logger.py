@@ -15,13 +15,13 @@ import termios
 from typing import Final
 
 from pycontainerd.errors import Unknown
+from pycontainerd.shim import spawn
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop, LoopWaiter
 from pycontainerd.shim.reaper import Reaper
-from pycontainerd.shim.runc import Stdio
+from pycontainerd.shim.runc import NULL, Stdio, opened_null
 from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.stdio.streams import DRAIN_S, Streams
-from pycontainerd.system import process
 
 LEAVE_S: Final = 1.0
 """How long a logging program may take to end by itself at the end of its input."""
@@ -47,20 +47,20 @@ class Logger:
     def start(self, stdout: int, stderr: int, container: str, namespace: str) -> None:
         """Starts it on the reading ends of two pipes. Raises Unknown with its path."""
         path = self._target.path
-        self._ready, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._ready, theirs = os.pipe2(os.O_CLOEXEC)
         try:
-            started = process.start(
-                [path, *self._target.arguments],
-                place_fds={3: stdout, 4: stderr, 5: theirs},
-                env={"CONTAINER_ID": container, "CONTAINER_NAMESPACE": namespace},
-            )
+            with opened_null() as null:
+                self._pid = spawn.start(
+                    [path, *self._target.arguments],
+                    {0: null, 1: null, 2: null, 3: stdout, 4: stderr, 5: theirs},
+                    {"CONTAINER_ID": container, "CONTAINER_NAMESPACE": namespace},
+                    dies_with_us=False,
+                )
         except OSError as error:
             raise Unknown(f"failed to start binary process {path}: {error.strerror}") from error
         finally:
             os.close(theirs)
-        os.close(started.pidfd)
-        self._pid = started.pid
-        self._ended = self._reaper.exit_of(started.pid)
+        self._ended = self._reaper.exit_of(self._pid)
 
     async def ready(self) -> None:
         """Waits until the program says that it is. Raises Unknown if it was to say so and has not."""
@@ -95,7 +95,7 @@ class LoggerStreams(Streams):
         self._logger = logger
         self._stdout, stdout = self.pipe(uid, gid)
         self._stderr, stderr = self.pipe(uid, gid)
-        self.given = Stdio(process.DEVNULL, self.hand_on(stdout), self.hand_on(stderr))
+        self.given = Stdio(NULL, self.hand_on(stdout), self.hand_on(stderr))
 
     async def open(self, container: str, namespace: str) -> None:
         self._logger.start(self._stdout, self._stderr, container, namespace)

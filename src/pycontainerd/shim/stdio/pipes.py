@@ -9,10 +9,9 @@ from typing import Final
 from pycontainerd.errors import Unknown
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop
-from pycontainerd.shim.runc import Stdio
+from pycontainerd.shim.runc import NULL, Stdio
 from pycontainerd.shim.stdio import pump, uri
 from pycontainerd.shim.stdio.streams import Destination, Streams
-from pycontainerd.system.process import DEVNULL
 
 _ANYHOW: Final = os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -53,9 +52,9 @@ class PipeStreams(Streams):
         self._stdin = stdin[1] if stdin else -1
         self._sources = (stdout[0] if stdout else -1, stderr[0] if stderr else -1)
         self.given = Stdio(
-            self.hand_on(stdin[0]) if stdin else DEVNULL,
-            self.hand_on(stdout[1]) if stdout else DEVNULL,
-            self.hand_on(stderr[1]) if stderr else DEVNULL,
+            self.hand_on(stdin[0]) if stdin else NULL,
+            self.hand_on(stdout[1]) if stdout else NULL,
+            self.hand_on(stderr[1]) if stderr else NULL,
         )
         self._destinations: list[Destination | None] = []
         self._stdin_fifo = -1

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import struct
-import tempfile
 import termios
 from typing import Final
 
@@ -38,7 +37,7 @@ class TerminalStreams(Streams):
         self._destination: Destination | None = None
         self._stdin_fifo = -1
         self._master = -1
-        self._directory = tempfile.mkdtemp(prefix="pty", dir=os.environ.get("XDG_RUNTIME_DIR") or None)
+        self._directory = _private_directory()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._socket.bind(self.console_socket)
         self._socket.listen(1)
@@ -145,3 +144,11 @@ class TerminalStreams(Streams):
         if self._logger is not None:
             with contextlib.suppress(OSError):
                 await self._logger.stop()
+
+
+def _private_directory() -> str:
+    """A new directory for a socket, short enough for its path."""
+    parent = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
+    path = f"{parent}/pty{os.urandom(8).hex()}"
+    os.mkdir(path, 0o700)
+    return path

@@ -1,0 +1,200 @@
+"""A whole life of a shim, played through in the spawner before any shim is forked from it.
+
+Afterwards every module is loaded, every message class is made and every byte code has settled into the form in which
+the interpreter keeps it: what a shim does later changes few of the pages that it shares with the others. The daemon,
+the runtime and the container are played by ourselves; nothing but a temporary directory is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from pycontainerd.api.containerd.services.events.ttrpc import v1_pb2 as events_pb2
+from pycontainerd.api.containerd.task import v3_pb2 as task_pb2
+from pycontainerd.errors import Error
+from pycontainerd.rpc.call import Call
+from pycontainerd.rpc.service import Service, ServiceTable, methods_of
+from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
+from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
+from pycontainerd.shim import address, exit_record
+from pycontainerd.shim.execs import read_pid
+from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.loop import Loop
+from pycontainerd.shim.messages import ShimRequest, decode, encode
+from pycontainerd.shim.reaper import Ended
+from pycontainerd.shim.runc import Runc, Stdio
+from pycontainerd.shim.server import SIGNALS, Shim
+from pycontainerd.shim.service import TaskServices
+from pycontainerd.shim.transport import Listener, connect_unix
+
+ROUNDS: Final = 12
+"""More than the eight calls after which the interpreter specializes a function."""
+
+_METHODS: Final = methods_of(task_pb2.DESCRIPTOR.services_by_name["Task"])
+_SPEC: Final = '{"linux":{"namespaces":[{"type":"pid"}]},"annotations":{}}'
+_PROCESS: Final = b'{"args":["true"],"cwd":"/"}'
+
+
+def rehearse(rounds: int = ROUNDS) -> None:
+    """Plays it through *rounds* times. Raises what goes wrong."""
+    directory = f"{os.environ.get('TMPDIR', '/tmp')}/shim-{os.urandom(8).hex()}"  # noqa: S108 - nobody can guess it
+    os.mkdir(directory, 0o700)
+    failures: list[BaseException] = []
+    loop = Loop(lambda name, error: failures.append(error))
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        loop.run(_Play(loop, directory).run(rounds))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        shutil.rmtree(directory, ignore_errors=True)
+    if failures:
+        raise failures[0]
+
+
+class _PlayedRunc(Runc):
+    """A runtime whose containers are forks of ourselves that sleep."""
+
+    async def execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
+        match arguments[0]:
+            case "create" | "exec":
+                _write(arguments[arguments.index("--pid-file") + 1], str(_sleeper()))
+            case "kill":
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(read_pid(os.path.join(self.bundle, "init.pid")), int(arguments[-1]))
+            case "ps":
+                os.write(stdio.stdout, b"[1]")
+            case "pause":
+                _write(self.log, '{"level":"error","msg":"played"}\n')
+                return Ended(0, 1, 0), self._last_error(0)
+            case "resume":
+                return await self._run_true(arguments, stdio)
+            case _:
+                pass
+        return Ended(0, 0, 0), ""
+
+    async def _run_true(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
+        true = Runc(self.loop, self.reaper, "true", self.root, self.bundle, self.systemd_cgroup, self.environment)
+        return await true.execute(arguments, stdio)
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _sleeper() -> int:
+    pid = os.fork()
+    if not pid:
+        signal.set_wakeup_fd(-1)
+        while True:
+            signal.pause()
+    return pid
+
+
+class _PlayedDaemon(Service):
+    """Takes events."""
+
+    contract = events_pb2.DESCRIPTOR.services_by_name["Events"]
+
+    async def forward(self, request: Any, call: Call) -> Empty:
+        return Empty()
+
+
+class _Play:
+    def __init__(self, loop: Loop, directory: str) -> None:
+        self._loop = loop
+        self._directory = directory
+        self._client = TtrpcClientConnection(loop)
+
+    async def run(self, rounds: int) -> None:
+        daemon = self._listen("daemon")
+        table = ServiceTable([_PlayedDaemon()])
+        listener = Listener(self._loop, daemon, lambda: TtrpcServerConnection(table, self._loop))
+        listening = self._listen("shim")
+        request = decode(encode(self._request()))
+        log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        journal = Journal(log, debug=True, fields={"id": "c"})
+        journal.info("rehearsal", at=time.time_ns())
+        shim = Shim(self._loop, journal, request, dict(os.environ), TaskServices(), _PlayedRunc)
+        serving = self._loop.spawn(shim.run(listening), name="shim")
+        connect_unix(self._loop, os.path.join(self._directory, "shim"), self._client)
+        try:
+            for number in range(rounds):
+                await self._round(f"c{number}")
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await self._call("shutdown", task_pb2.ShutdownRequest())
+            await serving.ended
+        finally:
+            listener.close()
+            await self._client.close()
+            os.close(log)
+
+    def _request(self) -> ShimRequest:
+        daemon = os.path.join(self._directory, "daemon")
+        return ShimRequest(
+            namespace="rehearsal",
+            id="c",
+            address=daemon,
+            ttrpc_address=daemon,
+            bundle=self._directory,
+            socket_path=os.path.join(self._directory, "shim"),
+        )
+
+    def _listen(self, name: str) -> socket.socket:
+        listening = address.listen(os.path.join(self._directory, name))
+        assert listening is not None  # noqa: S101 - nobody else knows this directory
+        return listening
+
+    async def _call(self, name: str, request: Message) -> Any:
+        return await self._client.unary(_METHODS[name], request, timeout_s=60)
+
+    async def _refused(self, name: str, request: Message) -> None:
+        with contextlib.suppress(Error):
+            await self._call(name, request)
+
+    async def _round(self, id_: str) -> None:
+        bundle = os.path.join(self._directory, id_)
+        os.mkdir(bundle)
+        _write(os.path.join(bundle, "config.json"), _SPEC)
+        for fifo in ("in", "out", "err"):
+            os.mkfifo(os.path.join(bundle, fifo))
+        await self._refused("state", task_pb2.StateRequest(id=id_))
+        create = task_pb2.CreateTaskRequest(id=id_, bundle=bundle)
+        create.stdin, create.stdout, create.stderr = (os.path.join(bundle, name) for name in ("in", "out", "err"))
+        await self._call("create", create)
+        await self._call("start", task_pb2.StartRequest(id=id_))
+        await self._while_running(id_, bundle)
+        await self._call("kill", task_pb2.KillRequest(id=id_, signal=signal.SIGKILL))
+        await self._call("wait", task_pb2.WaitRequest(id=id_))
+        await self._call("delete", task_pb2.DeleteRequest(id=id_))
+        exit_record.read(bundle)
+
+    async def _while_running(self, id_: str, bundle: str) -> None:
+        added = task_pb2.ExecProcessRequest(id=id_, exec_id="e", stdout=os.path.join(bundle, "out"))
+        added.spec.value = _PROCESS
+        await self._call("exec", added)
+        await self._call("start", task_pb2.StartRequest(id=id_, exec_id="e"))
+        for _ in range(4):
+            await self._call("state", task_pb2.StateRequest(id=id_))
+            await self._call("connect", task_pb2.ConnectRequest(id=id_))
+            await self._call("stats", task_pb2.StatsRequest(id=id_))
+            await self._call("pids", task_pb2.PidsRequest(id=id_))
+        await self._refused("pause", task_pb2.PauseRequest(id=id_))
+        await self._refused("resume", task_pb2.ResumeRequest(id=id_))
+        await self._refused("delete", task_pb2.DeleteRequest(id=id_))
+        await self._call("resize_pty", task_pb2.ResizePtyRequest(id=id_, exec_id="e", width=80, height=25))
+        await self._call("close_io", task_pb2.CloseIORequest(id=id_, stdin=True))
+        await self._call("kill", task_pb2.KillRequest(id=id_, exec_id="e", signal=signal.SIGKILL))
+        await self._call("wait", task_pb2.WaitRequest(id=id_, exec_id="e"))
+        await self._call("delete", task_pb2.DeleteRequest(id=id_, exec_id="e"))
