@@ -55,13 +55,13 @@ class OverSocket:
     """The services of a daemon, asked through grpcio."""
 
     def __init__(self, address: Path) -> None:
-        self._channel = grpc.insecure_channel(f"unix:{address}")
+        self.channel = grpc.insecure_channel(f"unix:{address}")
 
     def ask(
         self, contract: ServiceDescriptor, method: str, request: Message, *, namespace: str, lease: str = ""
     ) -> Any:
         wire = methods_of(contract)[method]
-        make = self._channel.unary_stream if wire.server_streaming else self._channel.unary_unary
+        make = self.channel.unary_stream if wire.server_streaming else self.channel.unary_unary
         call = make(wire.path, _serialized, wire.response.FromString)
         try:
             reply = call(request, metadata=_headers(namespace, lease), timeout=DEADLINE_S)
@@ -70,7 +70,7 @@ class OverSocket:
             raise from_status(error.code().value[0], error.details() or "") from None
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
 
 
 @contextmanager

@@ -122,9 +122,9 @@ class LocalContent:
             opened = await self._threads.run(Ingest.open, directory, name, total, self._clock.now_ns())
         return Writing(opened, self, self._threads, self._clock)
 
-    async def copy_into(self, name: str, digest: Digest) -> Writing:
+    async def copy_into(self, name: str, digest: Digest, total: int = 0) -> Writing:
         """A new ingest *name* that begins with the bytes of *digest*. Raises NotFound."""
-        writing = await self.begin(name, 0)
+        writing = await self.begin(name, total)
         try:
             await writing.truncate()
             with self.open(digest) as blob:

@@ -256,6 +256,7 @@ class ContentStore:
             row=row,
             writing=None if row.expected else await self.backend.begin(row.backend, total),
             size=size,
+            total=total,
             database=self._database,
             backend=self.backend,
             leases=self._leases,

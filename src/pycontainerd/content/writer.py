@@ -104,6 +104,7 @@ class Writer:
         row: rows.IngestRow,
         writing: Writing | None,
         size: int,
+        total: int,
         database: Database,
         backend: LocalContent,
         leases: Leases,
@@ -116,6 +117,7 @@ class Writer:
         self._row = row
         self._writing = writing
         self._size = size
+        self._total = total
         self._database = database
         self._backend = backend
         self._leases = leases
@@ -150,13 +152,15 @@ class Writer:
         if not data:
             return
         if self._writing is None:
-            self._writing = await self._backend.copy_into(self._row.backend, Digest.parse(self._row.expected))
+            self._writing = await self._backend.copy_into(
+                self._row.backend, Digest.parse(self._row.expected), self._total
+            )
         await self._writing.write(data)
 
     async def truncate(self) -> None:
         """Drops all bytes."""
         if self._writing is None:
-            self._writing = await self._backend.begin(self._row.backend, 0)
+            self._writing = await self._backend.begin(self._row.backend, self._total)
         await self._writing.truncate()
 
     async def commit(self, size: int = 0, expected: str = "", labels_: Mapping[str, str] | None = None) -> Digest:

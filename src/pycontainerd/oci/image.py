@@ -7,7 +7,7 @@ named by their digest and never written again. Docker's media types mean the sam
 from __future__ import annotations
 
 import hashlib
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -211,9 +211,21 @@ def decode(kind: type[_T], data: bytes | bytearray | memoryview, *, name: str) -
     if len(data) > DOCUMENT_LIMIT:
         raise InvalidArgument(f"{name}: {len(data)} bytes are more than the {DOCUMENT_LIMIT} of a document")
     try:
-        return msgspec.json.decode(data, type=kind)
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.ValidationError:
+            # Programs in Go write null for an empty list or map.
+            return msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidArgument(f"{name}: no {kind.__name__.lower()}: {error}") from error
+        raise InvalidArgument(f"{name}: no {kind.__name__.lower().strip('_')}: {error}") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(member) for key, member in value.items() if member is not None}
+    if isinstance(value, list):
+        return [_without_nulls(member) for member in value]
+    return value
 
 
 def encode(document: msgspec.Struct) -> bytes:

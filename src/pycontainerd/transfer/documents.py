@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, TypeVar
 
-import msgspec
+from pycontainerd.errors import InvalidArgument, Unknown
+from pycontainerd.oci import image
 
-from pycontainerd.errors import Unknown
-from pycontainerd.oci.image import DOCUMENT_LIMIT
+LIMIT: Final = image.DOCUMENT_LIMIT
+"""Bytes of the longest document that is read."""
 
-LIMIT: Final = DOCUMENT_LIMIT
+_BEGINNINGS: Final = frozenset(bytes([character]) for character in b'{["-0123456789tfn')
+
+T = TypeVar("T")
 
 
-def decode(kind: Any, data: bytes, context: str = "") -> Any:
+def decode(kind: type[T], data: bytes, context: str = "") -> T:
     """Reads *data* as a *kind*. Raises Unknown, with *context* before, if it is too long or no such document."""
-    prefix = f"{context}: " if context else ""
-    if len(data) > LIMIT:
-        raise Unknown(f"{prefix}{len(data)} bytes are more than the {LIMIT} of a document")
+    check(data, context)
     try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        raise Unknown(f"{prefix}{error}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Unknown(f"{prefix}{_go_text(data, error)}") from error
+        return image.decode(kind, data, name=context or "document")
+    except InvalidArgument as error:
+        raise Unknown(error.message) from error
 
 
-def _go_text(data: bytes, error: Exception) -> str:
-    """What Go's decoder says of a text that does not even begin as JSON; ours knows better for the rest."""
-    stripped = data.lstrip(b" \t\r\n")
-    if not stripped:
-        return "EOF"
-    first = stripped[:1]
-    if first not in b'{["-0123456789tfn':
-        return f"invalid character '{first.decode(errors='replace')}' looking for beginning of value"
-    return str(error)
+def check(data: bytes, context: str = "") -> None:
+    """Raises Unknown, with the words of the original, for a text that doesn't even begin as JSON does."""
+    prefix = f"{context}: " if context else ""
+    begin = data.lstrip(b" \t\r\n")[:1]
+    if not begin:
+        raise Unknown(f"{prefix}EOF")
+    if begin not in _BEGINNINGS:
+        raise Unknown(f"{prefix}invalid character '{begin.decode(errors='replace')}' looking for beginning of value")

@@ -15,6 +15,7 @@ from pycontainerd.errors import InvalidArgument, NotFound, Unknown
 from pycontainerd.oci import image, platforms
 from pycontainerd.oci.image import DOCUMENT_LIMIT, Descriptor
 from pycontainerd.oci.platforms import Matcher
+from pycontainerd.transfer import documents
 from pycontainerd.transfer.context import Context
 
 REFERENCE: Final = "containerd.io/gc.ref.content."
@@ -93,6 +94,7 @@ async def walk(context: Context, root: Descriptor, wanted: Wanted, visit: Visit)
 async def _read_children(context: Context, descriptor: Descriptor) -> tuple[Descriptor, ...]:
     digest = Digest.parse(descriptor.digest)
     data = await context.content.read_all(context.namespace, digest, limit=DOCUMENT_LIMIT)
+    documents.check(data)
     try:
         return image.children(data, descriptor)
     except InvalidArgument as error:
