@@ -34,6 +34,8 @@ def clean(name: bytes) -> bytes:
     """*name* as a path below the root: no leading slash, no `.`, `..` or double slash; empty for the root itself."""
     if name[-1:] == b"/":
         name = name.rstrip(b"/")
+    if name[:2] == b"./":
+        name = name[2:]
     if b"//" not in name and b"/." not in name and name[:1] not in _SPECIAL:
         return name
     parts: list[bytes] = []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import select
 import signal
 import stat
 import string
+import subprocess
 import sys
 import tarfile
 import zlib
@@ -267,3 +269,54 @@ def test_a_stream_processor_comes_before_us(runner: asyncio.Runner, sockets: Pat
     assert (scratch / "payload").read_bytes() == b"key"
     with pytest.raises(Unknown, match=r"^no key$"):
         runner.run(apply("application/broken"))
+
+
+DAEMON = """
+import asyncio, os, sys
+from pathlib import Path
+from pycontainerd.mounts.model import Mount
+from pycontainerd.diff.differ import Differ
+from pycontainerd.oci.image import Descriptor
+from pycontainerd.spawner.aio import Spawner
+
+async def main():
+    async with Spawner(sys.argv[1]) as spawner:
+        read, write = os.pipe()
+        os.write(write, Path(sys.argv[2]).read_bytes()[:1024])
+        print("applying", flush=True)
+        await Differ(spawner, None, {}).apply(
+            Descriptor("application/vnd.oci.image.layer.v1.tar", "", 0),
+            read,
+            [Mount("bind", sys.argv[3], "", ("rbind",))],
+        )
+
+asyncio.run(main())
+"""
+
+
+def test_a_worker_ends_with_its_daemon(runner: asyncio.Runner, sockets: Path, scratch: Path, root: Path) -> None:
+    (scratch / "layer").write_bytes(archive([Member("a", data=b"z")]))
+    command = [sys.executable, "-c", DAEMON, str(sockets), str(scratch / "layer"), str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as daemon:
+        runner.run(started(root))
+        (worker,) = [os.pidfd_open(pid) for pid in workers()]
+        daemon.kill()
+        assert select.select([worker], [], [], 30)[0] == [worker]
+        os.close(worker)
+    assert workers() == []
+
+
+def test_progress_and_sync(runner: asyncio.Runner, ours: Ours, root: Path, scratch: Path) -> None:
+    (scratch / "layer").write_bytes(archive([Member("large", data=bytes(10 << 20))]))
+    heard: list[int] = []
+
+    async def apply() -> None:
+        with (scratch / "layer").open("rb") as file:
+            await ours.differ.apply(
+                Descriptor(LAYER, "", 0), file.fileno(), bind(root), sync_fs=True, progress=heard.append
+            )
+
+    runner.run(apply())
+    assert heard == sorted(heard)
+    assert len(heard) == 2
+    assert heard[0] >= 4 << 20

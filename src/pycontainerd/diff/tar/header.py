@@ -34,7 +34,7 @@ USTAR: Final = "ustar"
 STAR: Final = "star"
 GNU: Final = "gnu"
 
-_FIELDS: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
+_FIELDS: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12s")
 _LIMIT: Final = 1 << 63
 _BLANKS: Final = b" \0"
 
@@ -73,7 +73,7 @@ def parse(block: bytes) -> Header:
     """Parses one block that isn't zero. Raises InvalidHeader."""
     (
         name, mode, uid, gid, size, mtime, checksum, type_, link_name,
-        magic, _, _, major, minor, prefix, rest,
+        magic, major, minor, prefix, rest,
     ) = _FIELDS.unpack(block)  # fmt: skip
     _verify(block, checksum)
     stored = number(size)
@@ -139,7 +139,24 @@ def _verify(block: bytes, checksum: bytes) -> None:
 
 
 def number(raw: bytes) -> int:
-    """A numeric field: octal digits, or a binary number if its first bit is set. Raises InvalidHeader."""
+    """A numeric field: octal digits, or a binary number if its first bit is set. Raises InvalidHeader.
+
+    An archive has few different ones: what was read is kept, up to a limit.
+    """
+    value = _known.get(raw)
+    if value is None:
+        value = _number(raw)
+        if len(_known) >= _KNOWN_LIMIT:
+            _known.clear()
+        _known[raw] = value
+    return value
+
+
+_KNOWN_LIMIT: Final = 4096
+_known: Final[dict[bytes, int]] = {}
+
+
+def _number(raw: bytes) -> int:
     first = raw[0]
     if first & 0x80:
         if first & 0x40:
@@ -172,7 +189,5 @@ def text(raw: bytes) -> bytes:
 def build(name: bytes, type_: bytes, link_name: bytes, mode: int, size: int) -> bytes:
     """A header block in ustar format, owner 0, time 0, for names of at most 100 bytes."""
     numbers = (b"%07o" % mode, b"0000000", b"0000000", b"%011o" % size, b"%011o" % 0)
-    block = _FIELDS.pack(
-        name, *numbers, b" " * 8, type_, link_name, b"ustar\x0000", b"", b"", b"0000000", b"0000000", b"", b""
-    )
+    block = _FIELDS.pack(name, *numbers, b" " * 8, type_, link_name, b"ustar\x0000", b"0000000", b"0000000", b"", b"")
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
