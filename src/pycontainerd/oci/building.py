@@ -5,7 +5,6 @@ What a step says about a container that can't be, it says in stock's words.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -39,22 +38,22 @@ def set_env(spec: Spec, changes: Iterable[str]) -> None:
 
 
 def replace_mounts(spec: Spec, mounts: Sequence[Mount]) -> None:
-    """Adds *mounts*; mounts of before at one of their destinations go."""
-    taken = {os.path.normpath(mount.destination) for mount in mounts}
-    spec.mounts = [mount for mount in spec.mounts if os.path.normpath(mount.destination) not in taken]
+    """Adds *mounts*; mounts of before at one of their destinations go. `/run/` is not `/run` here, as in
+    stock.
+    """
+    taken = {mount.destination for mount in mounts}
+    spec.mounts = [mount for mount in spec.mounts if mount.destination not in taken]
     spec.mounts += mounts
 
 
 def apply_image_config(spec: Spec, config: ContainerConfig, args: Sequence[str], accounts: Accounts) -> None:
     """Sets environment, arguments, directory, user and groups as the image says; *args* replace its command.
 
-    Raises InvalidArgument if there is nothing to run, and what `set_user` raises.
+    There may be nothing to run after it. Raises what `set_user` raises.
     """
     process = spec.the_process()
     process.env = merge_env(config.env or [DEFAULT_PATH], process.env)
     process.args = [*(config.entrypoint or ()), *(args or config.cmd or ())]
-    if not process.args:
-        raise InvalidArgument("no arguments specified", bare=True)
     process.cwd = config.working_dir or "/"
     user = config.user
     if user:

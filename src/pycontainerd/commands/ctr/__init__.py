@@ -11,7 +11,16 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
+
+
+def _open_standard_streams(os: Any) -> None:
+    """Opens those of descriptors 0 to 2 that are closed: what we open ourselves must not become one of them."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open("/dev/null", os.O_RDWR)
 
 
 def main() -> NoReturn:
@@ -20,6 +29,7 @@ def main() -> NoReturn:
     import os
     import signal
 
+    _open_standard_streams(os)
     # Ctrl-C ends a client as it ends any program; what it held ends with its lease.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()

@@ -13,6 +13,7 @@ from pycontainerd.api.containerd.services.containers.v1_pb2 import Container
 from pycontainerd.client.image_content import Chosen, ImageContent, descriptor_of
 from pycontainerd.client.streams import pack
 from pycontainerd.client.unpacking import is_unpacked, unpack
+from pycontainerd.commands.ctr import logs
 from pycontainerd.commands.ctr.container import spec_steps
 from pycontainerd.commands.ctr.container.flags import RUNC
 from pycontainerd.commands.ctr.values import parse_labels
@@ -107,7 +108,15 @@ async def _build_for_image(ctx: Context, client: Client, container: Container) -
 
 def image_labels(config: ContainerConfig, image: Image) -> dict[str, str]:
     """The labels that a container inherits: of the config, then of the image's record."""
-    own = {key: value for key, value in (config.labels or {}).items() if not key.startswith(_RESERVED_PREFIXES)}
+    own = {}
+    for key, value in sorted((config.labels or {}).items()):
+        if key.startswith(_RESERVED_PREFIXES):
+            logs.warning(
+                f"skipping image label {logs.go_quote(key)}: the label namespace is reserved for containerd;"
+                " possible malicious image attempting to alter containerd behavior"
+            )
+        else:
+            own[key] = value
     return own | dict(image.labels)
 
 

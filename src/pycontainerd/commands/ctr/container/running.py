@@ -42,30 +42,29 @@ async def run_task(
             log_uri=ctx.text("log-uri"),
             fifo_dir=ctx.text("fifo-dir"),
         )
-        task = _Task(ctx, client, container, streams)
+        task = _Task(ctx, client, container, streams, screen)
         try:
             # Open in any case: a shim waits for a reader of its fifos before it creates the task.
-            async with task.copying() as copying:
-                if not detached:
-                    return await task.attend(copying, rootfs, screen)
+            async with stdio.Copying(ctx.driver, streams, task.process.close_stdin) as copying:
                 await task.create(rootfs)
-                await task.start()
-                return 0
+                if detached:
+                    await task.start()
+                    return 0
+                return await task.attend(copying)
         except BaseException:
             streams.remove()
             raise
 
 
 class _Task:
-    def __init__(self, ctx: Context, client: Client, container: Container, streams: stdio.Stdio) -> None:
+    def __init__(
+        self, ctx: Context, client: Client, container: Container, streams: stdio.Stdio, screen: int | None
+    ) -> None:
         self._ctx = ctx
         self._client = client
         self._container = container
         self._streams = streams
-        self._process = attending.Attended(client, ctx.driver, container.id, "")
-
-    def copying(self) -> stdio.Copying:
-        return stdio.Copying(self._ctx.driver, self._streams, self._process.close_stdin)
+        self.process = attending.Attended(client, ctx.driver, container.id, screen=screen)
 
     async def create(self, rootfs: Iterable[Mount]) -> None:
         pid = await self._client.tasks.create(
@@ -78,21 +77,21 @@ class _Task:
             options=_task_options(self._ctx, self._container),
         )
         if self._ctx.text("pid-file"):
-            write_pid_file(self._ctx.text("pid-file"), pid)
+            try:
+                write_pid_file(self._ctx.text("pid-file"), pid)
+            except OSError:
+                await self._kill()
+                raise
 
     async def start(self) -> None:
+        # Before the start, so that the process never sees another size.
+        await self.process.resize()
         await self._client.tasks.start(self._container.id)
 
-    async def attend(self, copying: stdio.Copying, rootfs: Iterable[Mount], screen: int | None) -> int:
-        """Runs the task in the foreground, to its end and removal."""
-        await self.create(rootfs)
+    async def attend(self, copying: stdio.Copying) -> int:
+        """Starts the task, stays until its end, and removes it. Returns its exit code."""
         try:
-            copying.start()
-            async with attending.attended(self._ctx, self._client, self._container.id) as process:
-                await self.start()
-                async with attending.connected_to_us(self._ctx, process, screen=screen):
-                    await process.exit_status()
-            await copying.drain()
+            await self.process.run(copying, self.start)
             return (await self._client.tasks.delete(self._container.id)).exit_status
         except BaseException:
             with suppress(Error):

@@ -8,18 +8,16 @@ shims, section 7.
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from pycontainerd.client.beside import Beside
+from pycontainerd.commands.ctr.container.fifos import is_fifo, make_fifos, remove_fifos
 from pycontainerd.errors import InvalidArgument
-from pycontainerd.rpc.blocking_driver import BlockingDriver
+from pycontainerd.rpc.blocking_driver import BlockingDriver, BlockingWaiter
 
-FIFO_DIRECTORY = "/run/containerd/fifo"
 CHUNK = 32 * 1024
 SAFE_WRITE = 4096
 """Bytes that a pipe takes at once when poll(2) calls it writable: PIPE_BUF."""
@@ -28,14 +26,11 @@ SAFE_WRITE = 4096
 class Stdio:
     """The three streams of a process by the names that the shim gets."""
 
-    __slots__ = ("directory", "stderr", "stdin", "stdout", "terminal")
+    __slots__ = ("stderr", "stdin", "stdout", "terminal")
 
-    def __init__(
-        self, stdin: str = "", stdout: str = "", stderr: str = "", *, terminal: bool = False, directory: str = ""
-    ) -> None:
+    def __init__(self, stdin: str = "", stdout: str = "", stderr: str = "", *, terminal: bool = False) -> None:
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.terminal = terminal
-        self.directory = directory
 
     @classmethod
     def nothing(cls) -> Self:
@@ -50,27 +45,12 @@ class Stdio:
     @classmethod
     def fifos(cls, name: str, parent: str = "", *, terminal: bool = False) -> Self:
         """New fifos for the process *name*, in a new directory of *parent*."""
-        parent = parent or FIFO_DIRECTORY
-        os.makedirs(parent, 0o700, exist_ok=True)
-        directory = tempfile.mkdtemp(dir=parent, prefix="")
         streams = ("stdin", "stdout") if terminal else ("stdin", "stdout", "stderr")
-        paths = [os.path.join(directory, f"{name}-{stream}") for stream in streams]
-        for path in paths:
-            os.mkfifo(path, 0o700)
-        return cls(*paths, terminal=terminal, directory=directory)
+        return cls(*make_fifos(parent, [f"{name}-{stream}" for stream in streams]), terminal=terminal)
 
     def remove(self) -> None:
         """Removes the fifos; the directory too, if it holds nothing else."""
         remove_fifos(self.stdin, self.stdout, self.stderr)
-
-
-def remove_fifos(*paths: str) -> None:
-    """Removes those of *paths* that are fifos, and the directories that they leave empty."""
-    for path in paths:
-        with suppress(OSError):
-            if path.startswith("/") and stat.S_ISFIFO(os.lstat(path).st_mode):
-                os.unlink(path)
-                os.rmdir(os.path.dirname(path))
 
 
 def choose(name: str, *, terminal: bool, null_io: bool = False, log_uri: str = "", fifo_dir: str = "") -> Stdio:
@@ -96,15 +76,17 @@ class Copying:
         self._driver = driver
         self._stdio = stdio
         self._stdin_ended = stdin_ended
-        self._outputs: list[tuple[int, int]] = []
+        self._outputs: list[_Output] = []
         self._input = -1
-        self._beside = Beside(driver)
+        self._reading = Beside(driver)
+        self._writing = Beside(driver)
 
     async def __aenter__(self) -> Self:
         for path, target in ((self._stdio.stdout, 1), (self._stdio.stderr, 2)):
             if is_fifo(path):
                 # Without a writer this neither blocks nor is at its end: poll(2) waits for the first one.
-                self._outputs.append((os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), target))
+                source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                self._outputs.append(_Output(self._driver, source, target))
         if is_fifo(self._stdio.stdin):
             # With O_RDWR, since for writing alone a fifo that nobody reads yet can't be opened.
             self._input = os.open(self._stdio.stdin, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -112,52 +94,28 @@ class Copying:
 
     def start(self) -> None:
         """Begins to copy; to be called when the shim has opened its ends."""
-        for source, target in self._outputs:
-            self._beside.start(self._copy_out(source, target), name=f"copy to {target}")
+        for output in self._outputs:
+            self._writing.start(output.copy(), name=f"copy to {output.target}")
         if self._input >= 0:
-            self._beside.start(self._copy_in(), name="copy stdin")
+            self._reading.start(self._copy_in(), name="copy stdin")
 
     async def drain(self) -> None:
         """Copies what is left of the output, up to its end; for after the process has ended."""
-        await self._beside.__aexit__(None, None, None)
-        self._beside = Beside(self._driver)
-        for source, target in self._outputs:
-            self._beside.start(self._copy_rest(source, target), name=f"drain to {target}")
-        await self._beside.ended()
+        await self._reading.__aexit__(None, None, None)
+        for output in self._outputs:
+            output.process_has_ended()
+        await self._writing.ended()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self._beside.__aexit__(kind, error, trace)
+            await self._reading.__aexit__(kind, error, trace)
+            await self._writing.__aexit__(kind, error, trace)
         finally:
-            for source, _ in self._outputs:
-                os.close(source)
+            for output in self._outputs:
+                os.close(output.source)
             self._close_input()
-
-    async def _copy_out(self, source: int, target: int) -> None:
-        while True:
-            await self._driver.readable(source)
-            if not await self._copy_some(source, target):
-                return
-
-    async def _copy_rest(self, source: int, target: int) -> None:
-        while True:
-            try:
-                if not await self._copy_some(source, target):
-                    return
-            except BlockingIOError:
-                await self._driver.readable(source)
-
-    async def _copy_some(self, source: int, target: int) -> bool:
-        """Copies a piece; False at the end."""
-        data = memoryview(os.read(source, CHUNK))
-        if not data:
-            return False
-        while data:
-            await self._driver.writable(target)
-            data = data[os.write(target, data[:SAFE_WRITE]) :]
-        return True
 
     async def _copy_in(self) -> None:
         try:
@@ -187,9 +145,45 @@ class Copying:
             os.close(descriptor)
 
 
-def is_fifo(path: str) -> bool:
-    """Whether *path* is a fifo that is there; URIs aren't."""
-    try:
-        return path.startswith("/") and stat.S_ISFIFO(os.stat(path).st_mode)
-    except OSError:
-        return False
+class _Output:
+    """One stream of a process, copied to one of ours until its end."""
+
+    def __init__(self, driver: BlockingDriver, source: int, target: int) -> None:
+        self._driver = driver
+        self._ending = False
+        self._ready: BlockingWaiter | None = None
+        self.source = source
+        self.target = target
+
+    def process_has_ended(self) -> None:
+        """From now on a fifo without a writer is at its end, also one that never had a writer."""
+        self._ending = True
+        if self._ready is not None:
+            self._ready.set(None)
+
+    async def copy(self) -> None:
+        """Copies to the end. Never given up between reading and writing, unless the whole is."""
+        waited = self._ending
+        while True:
+            if not waited:
+                await self._readable()
+            try:
+                data = memoryview(os.read(self.source, CHUNK))
+            except BlockingIOError:
+                waited = False
+                continue
+            if not data:
+                return
+            waited = self._ending
+            while data:
+                await self._driver.writable(self.target)
+                data = data[os.write(self.target, data[:SAFE_WRITE]) :]
+
+    async def _readable(self) -> None:
+        self._ready = ready = self._driver.waiter()
+        self._driver.watch(self.source, read=lambda: ready.set(None))
+        try:
+            await ready
+        finally:
+            self._ready = None
+            self._driver.watch(self.source)

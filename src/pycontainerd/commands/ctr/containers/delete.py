@@ -54,4 +54,6 @@ async def _delete_stopped_task(client: Client, container_id: str) -> None:
         raise FailedPrecondition(
             f"cannot delete a non stopped container: {{{word} 0 0001-01-01 00:00:00 +0000 UTC}}", bare=True
         )
-    await client.tasks.delete(container_id)
+    from pycontainerd.commands.ctr.tasks.ending import end_task
+
+    await end_task(client, container_id)

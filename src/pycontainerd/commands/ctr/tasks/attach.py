@@ -25,14 +25,9 @@ async def run(ctx: Context) -> int:
     streams = stdio.Stdio(task.stdin, task.stdout, task.stderr, terminal=task.terminal)
     with ExitStack() as stack:
         screen = stack.enter_context(terminal.raw_terminal()) if task.terminal else None
-        async with (
-            attending.attended(ctx, client, container_id) as process,
-            stdio.Copying(ctx.driver, streams, process.close_stdin) as copying,
-        ):
-            copying.start()
-            async with attending.connected_to_us(ctx, process, screen=screen):
-                await process.exit_status()
-            await copying.drain()
+        process = attending.Attended(client, ctx.driver, container_id, screen=screen)
+        async with stdio.Copying(ctx.driver, streams, process.close_stdin) as copying:
+            await process.run(copying)
         code = (await client.tasks.delete(container_id)).exit_status
         streams.remove()
     return code

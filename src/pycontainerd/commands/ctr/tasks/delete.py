@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 from pycontainerd.commands.ctr import logs
+from pycontainerd.commands.ctr.container.fifos import remove_fifos
 from pycontainerd.commands.ctr.flags import BOOL, Flag
 from pycontainerd.commands.ctr.tasks.ending import end_task
 from pycontainerd.errors import Error, NotFound
@@ -43,13 +45,16 @@ async def _delete_process(client: Client, ctx: Context, exec_id: str) -> int:
     container_id = ctx.argument(0)
     await container_and_task(client, container_id)
     try:
-        await client.tasks.get(container_id, exec_id)
+        process = await client.tasks.get(container_id, exec_id)
     except NotFound as error:
         raise error.within("no running process found") from error
     if ctx.flag("force"):
-        await client.tasks.kill(container_id, signal.SIGKILL, exec_id=exec_id)
+        with contextlib.suppress(NotFound):
+            await client.tasks.kill(container_id, signal.SIGKILL, exec_id=exec_id)
         await client.tasks.wait(container_id, exec_id)
-    return (await client.tasks.delete_process(container_id, exec_id)).exit_status
+    ended = await client.tasks.delete_process(container_id, exec_id)
+    remove_fifos(process.stdin, process.stdout, process.stderr)
+    return ended.exit_status
 
 
 async def _delete_task(client: Client, container_id: str, *, force: bool) -> None:

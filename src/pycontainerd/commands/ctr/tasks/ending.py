@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from pycontainerd.commands.ctr.container.fifos import remove_fifos
 from pycontainerd.commands.ctr.tasks.status import CREATED, RUNNING, STOPPED, status_word
 from pycontainerd.errors import FailedPrecondition, NotFound
 
@@ -20,10 +21,13 @@ async def end_task(client: Client, container_id: str, *, force: bool = False) ->
     """
     if force:
         await _kill(client, container_id)
-    status = (await client.tasks.get(container_id)).status
-    if status not in {STOPPED, CREATED}:
-        raise FailedPrecondition(f"task must be stopped before deletion: {status_word(status).lower()}")
-    return await client.tasks.delete(container_id)
+    task = await client.tasks.get(container_id)
+    if task.status not in {STOPPED, CREATED}:
+        raise FailedPrecondition(f"task must be stopped before deletion: {status_word(task.status).lower()}")
+    ended = await client.tasks.delete(container_id)
+    # Those of a client that detached; who stays with a task removes them itself.
+    remove_fifos(task.stdin, task.stdout, task.stderr)
+    return ended
 
 
 async def _kill(client: Client, container_id: str) -> None:

@@ -73,16 +73,16 @@ async def _process(ctx: Context, client: Client, container: Container) -> Proces
 
 async def _set_user(ctx: Context, client: Client, container: Container, process: Process, root: str) -> None:
     from pycontainerd.commands.ctr.container import spec_steps
-    from pycontainerd.oci.users import Accounts, set_additional_gids, set_user
+    from pycontainerd.oci.users import Accounts, set_user
 
     rootfs = spec_steps.directory(root)
     if container.snapshot_key:
         mounts = await client.snapshots(container.snapshotter).mounts(container.snapshot_key)
         rootfs = spec_steps.mounted(mounts, written=True)
     with rootfs as path:
-        accounts = Accounts(path)
-        set_user(process, ctx.text("user"), accounts)
-        set_additional_gids(process, ctx.text("user"), accounts)
+        set_user(process, ctx.text("user"), Accounts(path))
+    # Those of the container's user are not for this one; its own are not looked up, as in the original.
+    process.user.additional_gids = [process.user.gid]
 
 
 async def _execute(ctx: Context, client: Client, container_id: str, process: Process, streams: Stdio) -> int:
@@ -109,18 +109,11 @@ async def _execute(ctx: Context, client: Client, container_id: str, process: Pro
                 await client.tasks.start(container_id, exec_id)
             return 0
         try:
-            async with (
-                attending.attended(ctx, client, container_id, exec_id) as attended,
-                stdio.Copying(ctx.driver, streams, attended.close_stdin) as copying,
-            ):
-                await client.tasks.start(container_id, exec_id)
-                copying.start()
-                async with attending.connected_to_us(ctx, attended, screen=screen):
-                    status = await attended.exit_status()
-                await copying.drain()
+            attended = attending.Attended(client, ctx.driver, container_id, exec_id, screen=screen)
+            async with stdio.Copying(ctx.driver, streams, attended.close_stdin) as copying:
+                return await attended.run(copying, lambda: client.tasks.start(container_id, exec_id))
         finally:
             await client.tasks.delete_process(container_id, exec_id)
-        return status
 
 
 async def _nothing() -> None:
