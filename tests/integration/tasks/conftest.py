@@ -18,8 +18,10 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(params=[OUR_RUNTIME, STOCK_RUNTIME], ids=["ours", "stock"])
-def place(scratch: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(scratch: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Directories and a namespace of this test, with either shim; what still runs there at its end is killed."""
+    # The spawner and its shims show the environment of who started it: it says which test they belong to.
+    monkeypatch.setenv("CONTAINERD_ADDRESS", str(scratch / "c.sock"))
     place = Place(scratch, f"{SESSION}-house-{next(_numbers)}", runtime=request.param)
     yield place
     delete_containers(place)

@@ -90,11 +90,11 @@ class Place:
     def bundle(self, id_: str) -> Path:
         return self.state / self.namespace / id_
 
-    def shims(self) -> int:
-        """How many shims of this place run."""
+    def shims(self) -> list[int]:
+        """The pids of the shims of this place, by their titles: the environment that /proc shows is the spawner's."""
         mark = f"-namespace\0{self.namespace}\0".encode()
         found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _content(path)]
-        return len(found)
+        return [int(path.parent.name) for path in found]
 
     def rootfs(self) -> Path:
         """A root file system of static busybox."""
