@@ -47,12 +47,17 @@ def make_directory(path: str, mode: int = 0o755) -> bool:
 def replace_text(path: str, text: str) -> None:
     """Writes a small file whole: readers see the old text or the new one."""
     temporary = path + ".tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    write_text(temporary, text)
+    os.rename(temporary, path)
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a small file; a crash may cut it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
-    os.rename(temporary, path)
 
 
 def read_text(path: str) -> str | None:

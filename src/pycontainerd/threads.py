@@ -29,8 +29,11 @@ class Threads:
         close it afterwards.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
-        await _ended([future])
-        return future.result()
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _ended([future])
+            raise
 
     async def run_both(self, first: Callable[[], None], second: Callable[[], None]) -> None:
         """Runs both at once and waits for both, as `run` does; raises the error of one of them."""
@@ -61,8 +64,8 @@ async def _ended(futures: Sequence[asyncio.Future[T]]) -> None:
             await asyncio.wait(futures)
         except asyncio.CancelledError as error:
             cancelled = error
+    for future in futures:
+        if not future.cancelled():
+            future.exception()  # seen: a caller that is cancelled asks no more
     if cancelled is not None:
-        for future in futures:
-            if not future.cancelled():
-                future.exception()  # seen: nobody is left to tell
         raise cancelled

@@ -66,10 +66,11 @@ class Stream:
         wire = methods_of(STREAMING)["stream"]
         self._requests: queue.Queue[Any | None] = queue.Queue()
         make = channel.stream_stream(wire.path, lambda message: message.SerializeToString(), wire.response.FromString)
-        self._call: Anything = make(iter(self._requests.get, None), metadata=(("containerd-namespace", namespace),))
+        call: Anything = make(iter(self._requests.get, None), metadata=(("containerd-namespace", namespace),))
+        self._call = call
         self.name = name
         self._requests.put(packed(streaming_pb2.StreamInit(id=name)))
-        next(self._call)
+        next(call)
 
     def send(self, message: Message) -> None:
         self._requests.put(packed(message))

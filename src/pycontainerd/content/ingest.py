@@ -71,7 +71,7 @@ class Ingest:
         sink = os.open(os.path.join(directory, "data"), flags, 0o666)
         ingest = cls(directory, name, sink, started_ns=started_ns, total=total or _stored_total(directory))
         try:
-            ingest.offset = _hash_file(sink, ingest.hash)
+            ingest.offset = 0 if fresh else _hash_file(sink, ingest.hash)
         except BaseException:
             os.close(sink)
             raise
@@ -87,14 +87,14 @@ class Ingest:
         """When the last bytes came."""
         return os.fstat(self._sink).st_mtime_ns
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Adds *data*. When it raises OSError nothing was added."""
         running = self.hash.copy()
         running.update(data)
         self.store(data)
         self.advance(len(data), running)
 
-    def store(self, data: bytes) -> None:
+    def store(self, data: bytes | memoryview) -> None:
         """Writes *data* behind the last byte; `advance` makes it count. So its hash may be made beside it."""
         disk.write_all(self._sink, data, self.offset)
 
@@ -137,7 +137,11 @@ class Ingest:
         disk.sync_directory(parent)
         faults.reach("content.commit.durable")
         self._forget_sink()
-        disk.remove_tree(self._directory)
+        _remove(self._directory)
+
+    @property
+    def is_open(self) -> bool:
+        return self._sink >= 0
 
     def close(self, now_ns: int) -> None:
         """Leaves the ingest as it is, for a resume. Fine when it is published or discarded."""
@@ -149,10 +153,10 @@ class Ingest:
             disk.replace_text(os.path.join(self._directory, "updatedat"), times.format_ns(now_ns))
 
     def discard(self) -> None:
-        """Drops the ingest and its bytes."""
+        """Drops the ingest and its bytes. Fine when it is published."""
         if self._sink >= 0:
             self._forget_sink()
-        disk.remove_tree(self._directory)
+            _remove(self._directory)
 
     def _forget_sink(self) -> None:
         sink, self._sink = self._sink, -1
@@ -180,19 +184,22 @@ def _resumed(directory: str, name: str, total: int) -> int | None:
 
 
 def _begin(directory: str, name: str, total: int, now_ns: int) -> None:
-    with suppress(FileExistsError):
-        os.mkdir(os.path.dirname(directory), 0o777)
-    with suppress(FileExistsError):
+    """Makes the small files. A crash may cut them, which the next to open the ingest sees."""
+    try:
         os.mkdir(directory, 0o755)
-    disk.replace_text(os.path.join(directory, "ref"), name)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(directory, 0o755)
     moment = times.format_ns(now_ns)
-    disk.replace_text(os.path.join(directory, "startedat"), moment)
-    disk.replace_text(os.path.join(directory, "updatedat"), moment)
+    files = {"ref": name, "startedat": moment, "updatedat": moment}
     if total > 0:
-        disk.replace_text(os.path.join(directory, "total"), str(total))
+        files["total"] = str(total)
     else:
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(directory, "total"))
+    for file, text in files.items():
+        disk.write_text(os.path.join(directory, file), text)
 
 
 def _stored_total(directory: str) -> int:
@@ -214,3 +221,16 @@ def _hash_file(descriptor: int, running: _Hash) -> int:
         running.update(view[:count])
         offset += count
     return offset
+
+
+def _remove(directory: str) -> None:
+    """Removes the directory, by the names that it should hold before whatever else it may hold."""
+    for name in ("data", "ref", "startedat", "updatedat", "total"):
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(directory, name))
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return
+    except OSError:
+        disk.remove_tree(directory)

@@ -20,7 +20,7 @@ from pycontainerd import disk
 from pycontainerd.clock import Clock
 from pycontainerd.content import ingest, verity
 from pycontainerd.content.ingest import Ingest, directory_name
-from pycontainerd.content.model import Digest, IngestStatus, InvalidDigest
+from pycontainerd.content.model import CANONICAL, Digest, IngestStatus, InvalidDigest
 from pycontainerd.errors import NotFound
 from pycontainerd.threads import Threads
 
@@ -254,7 +254,7 @@ class Writing:
     def digest(self) -> Digest:
         return self._ingest.digest
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Appends *data*; when it raises nothing was appended."""
         with disk.translated(f"write ingest {self._ingest.name}"):
             if len(data) <= INLINE_BYTES:
@@ -264,7 +264,7 @@ class Writing:
             else:
                 await self._write_beside(data)
 
-    async def _write_beside(self, data: bytes) -> None:
+    async def _write_beside(self, data: bytes | memoryview) -> None:
         running = self._ingest.hash.copy()
         await self._threads.run_both(lambda: running.update(data), lambda: self._ingest.store(data))
         self._ingest.advance(len(data), running)
@@ -274,6 +274,9 @@ class Writing:
             await self._threads.run(self._ingest.truncate)
 
     async def digest_by(self, algorithm: str) -> Digest:
+        """The digest of all bytes by *algorithm*."""
+        if algorithm == CANONICAL:
+            return self._ingest.digest
         return await self._threads.run(self._ingest.digest_by, algorithm)
 
     async def publish(self, digest: Digest) -> None:
@@ -284,11 +287,15 @@ class Writing:
 
     async def close(self) -> None:
         """Keeps the ingest for a resume."""
+        if not self._ingest.is_open:
+            return
         with disk.translated(f"close ingest {self._ingest.name}"):
             await self._threads.run(self._ingest.close, self._clock.now_ns())
 
     async def discard(self) -> None:
         """Drops the ingest."""
+        if not self._ingest.is_open:
+            return
         with disk.translated(f"remove ingest {self._ingest.name}"):
             await self._threads.run(self._ingest.discard)
 

@@ -16,6 +16,7 @@ from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.quoting import quote
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.encoded import Encoded
+from pycontainerd.rpc.parted import Parted, parted
 from pycontainerd.rpc.service import Service
 
 READ_BYTES: Final = 1 << 20
@@ -77,16 +78,18 @@ class ContentService(Service):
         await self._store.abort(call.namespace, request.ref, call.lease)
         return Empty()
 
+    @parted(pb.WriteContentRequest, field=pb.WriteContentRequest.DATA_FIELD_NUMBER)
     async def write(
-        self, requests: AsyncIterator[pb.WriteContentRequest], call: Call
+        self, requests: AsyncIterator[Parted[pb.WriteContentRequest]], call: Call
     ) -> AsyncIterator[pb.WriteContentResponse]:
         first = await anext(requests, None)
         if first is None:
             return
-        if not first.ref:
+        said = first.message
+        if not said.ref:
             raise InvalidArgument("first message must have a reference", bare=True)
         async with self._store.ingest(
-            call.namespace, first.ref, total=first.total, expected=first.expected, lease=call.lease
+            call.namespace, said.ref, total=said.total, expected=said.expected, lease=call.lease
         ) as writer:
             stream = WriteStream(self._store, call.namespace, writer)
             yield await stream.answer(first)

@@ -15,6 +15,7 @@ from pycontainerd.content.store import ContentStore
 from pycontainerd.content.writer import Writer
 from pycontainerd.errors import AlreadyExists, OutOfRange
 from pycontainerd.metadata.times import to_timestamp
+from pycontainerd.rpc.parted import Parted
 
 
 class WriteStream:
@@ -31,8 +32,9 @@ class WriteStream:
         self._answered = pb.WriteContentResponse()
         self.ended = False
 
-    async def answer(self, request: pb.WriteContentRequest) -> pb.WriteContentResponse:
-        """Does what *request* asks. Raises AlreadyExists when what the writer expects has come by another way."""
+    async def answer(self, parted: Parted[pb.WriteContentRequest]) -> pb.WriteContentResponse:
+        """Does what a request asks. Raises AlreadyExists when what the writer expects has come by another way."""
+        request = parted.message
         self._expected = request.expected or self._expected
         self._total = request.total or self._total
         await self._check_still_needed()
@@ -42,7 +44,7 @@ class WriteStream:
             self._answered.updated_at.CopyFrom(to_timestamp(self._writer.updated_ns))
             self._answered.total = self._total
         elif request.action in {pb.WRITE, pb.COMMIT}:
-            await self._append(request)
+            await self._append(request.offset, parted.data)
         answer.MergeFrom(self._answered)
         answer.offset = self._writer.offset
         if request.action == pb.COMMIT:
@@ -58,10 +60,10 @@ class WriteStream:
             await self._writer.abort()
             raise AlreadyExists(f"blob with expected digest {self._expected} exists", bare=True)
 
-    async def _append(self, request: pb.WriteContentRequest) -> None:
+    async def _append(self, at: int, data: bytes | memoryview) -> None:
         offset = self._writer.offset
-        if request.offset > 0 and request.offset != offset:
-            raise OutOfRange(f"write @{request.offset} must occur at current offset {offset}", bare=True)
-        if request.offset == 0 and offset > 0:
+        if at > 0 and at != offset:
+            raise OutOfRange(f"write @{at} must occur at current offset {offset}", bare=True)
+        if at == 0 and offset > 0:
             await self._writer.truncate()
-        await self._writer.write(request.data)
+        await self._writer.write(data)

@@ -147,7 +147,7 @@ class Writer:
     def updated_ns(self) -> int:
         return self._writing.updated_ns if self._writing else self._opened_ns
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Appends *data*."""
         if not data:
             return

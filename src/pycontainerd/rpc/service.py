@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -82,7 +82,8 @@ class ServiceTable:
         for name, method in methods_of(service.contract).items():
             function = getattr(service, name, None)
             if function is not None:
-                self._handlers[method.path] = Handler(method, function)
+                own = getattr(function, "request_type", None)  # see `parted`
+                self._handlers[method.path] = Handler(replace(method, request=own) if own else method, function)
 
     def find(self, path: str) -> Handler | None:
         return self._handlers.get(path)

@@ -26,9 +26,11 @@ from pycontainerd.metadata import kinds
 from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.rpc.call import Call
+from pycontainerd.rpc.parted import Parted, PartedType
 from pycontainerd.threads import Threads
 
 W = pb.WriteContentRequest
+PARTED = PartedType(W, W.DATA_FIELD_NUMBER)
 HELLO = b"hello world"
 TOO_LONG = "label key and value length (5001 bytes) greater than maximum size (4096 bytes), key: k"
 
@@ -110,9 +112,9 @@ class Stream:
         self._requests: asyncio.Queue[W | None] = asyncio.Queue()
         self._answers = server.service.write(self._sent(), call(namespace, lease))
 
-    async def _sent(self) -> AsyncIterator[W]:
+    async def _sent(self) -> AsyncIterator[Parted[W]]:
         while (request := await self._requests.get()) is not None:
-            yield request
+            yield PARTED.FromString(request.SerializeToString())
 
     async def send(self, message: W) -> pb.WriteContentResponse:
         self._requests.put_nowait(message)
