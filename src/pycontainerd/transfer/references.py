@@ -47,7 +47,7 @@ def _normalized(reference: str) -> str:
     if match is None:
         raise ValueError("invalid reference format")
     name, tag, digest = match.groups()
-    if len(name) > _NAME_LIMIT:
+    if len(name) - len(domain) - 1 > _NAME_LIMIT:
         raise ValueError(f"repository name must not be more than {_NAME_LIMIT} characters")
     # A digest says more than a tag, which is then left out.
     return f"{name}@{digest}" if digest else f"{name}:{tag or 'latest'}"

@@ -290,6 +290,23 @@ def test_what_nobody_holds_after_an_import_is_collected(both: tuple[Transfers, T
     assert [line.split()[0] for line in both[1].left()].count("blob") == 4
 
 
+TAGS_OF_DOCKER = [
+    "busybox", "busybox:1.36", "library/busybox", "docker.io/busybox", "index.docker.io/busybox:x", "user/image:tag",
+    "localhost/a", "localhost:5000/a/b:c", "host:5000", "host:5000/x", "example.com/a", "example.com/a/b/c:d-e_f.g",
+    "A/b", "a/B", "a//b", "a:", ":a", "", "a@sha256:" + "a" * 64, "a:b@sha256:" + "a" * 64, "a@sha256:aa",
+    "a" * 64, "a" * 300, "example.com/" + "b" * 244, "a:" + "t" * 128, "a:" + "t" * 129, "a--b", "a__b", "a___b",
+    "a..b", "-a", "a_", "[::1]:5000/a", "é", "a b", "a\n", "EXAMPLE.com/a", "Localhost/a", "a/b@c", "x/../y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", TAGS_OF_DOCKER)
+def test_a_name_in_a_docker_archive_is_read_as_by_stock(both: tuple[Transfers, Transfers], tag: str) -> None:
+    data = docker_archive([], [tag])
+    target = store(extra_references=[prefix("import", allow_overwrite=True)])
+    stock, ours = both
+    compare(stock.import_archive(data, target), ours.import_archive(data, target))
+
+
 @pytest.mark.parametrize("cut", [100, 511, 512, 513, 600, 1024, 1025, 1536, 2048, 2049, 3000, 4096, 6000])
 def test_a_truncated_archive_is_refused_as_by_stock(both: tuple[Transfers, Transfers], cut: int) -> None:
     layout = Layout()
