@@ -7,6 +7,7 @@ itself, a device node, it asks the daemon for.
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import resource
@@ -20,7 +21,7 @@ from typing import Final
 from isal import igzip_lib
 
 from pycontainerd.diff import confinement
-from pycontainerd.diff.extraction import Extraction
+from pycontainerd.diff.extraction import Extraction, reason
 from pycontainerd.diff.messages import (
     Applied,
     ApplyRequest,
@@ -39,7 +40,7 @@ from pycontainerd.diff.tar.reader import Pieces, Reader
 from pycontainerd.errors import Error
 from pycontainerd.mounts import mounting
 from pycontainerd.mounts.model import Mount, without_volatile
-from pycontainerd.system import capabilities, namespaces, seccomp
+from pycontainerd.system import capabilities, namespaces
 from pycontainerd.system.deathpipe import die_with
 from pycontainerd.system.libc import checked, libc
 from pycontainerd.system.socket import send_with_fds
@@ -58,6 +59,7 @@ def main(request: bytes, fds: list[int]) -> int:
     blob, replies, tie = fds
     die_with(tie)
     os.umask(0)
+    gc.disable()  # what this process leaves goes with it
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -68,6 +70,8 @@ def main(request: bytes, fds: list[int]) -> int:
             reply = Failed(error.message[:4096])
         except OSError as error:
             reply = Failed(_text(error)[:4096])
+        except Exception as error:  # noqa: BLE001 - the daemon must hear of a defect as well, and nobody reads our stderr
+            reply = Failed(f"the worker that applied the layer failed: {error!r}"[:4096])
         connection.send(encode(reply))
     return 0
 
@@ -75,7 +79,7 @@ def main(request: bytes, fds: list[int]) -> int:
 def _text(error: OSError) -> str:
     name = error.filename2 or error.filename
     where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
-    return f"{where}{error.strerror or error}"
+    return f"{where}{reason(error)}"
 
 
 class Worker:
@@ -186,7 +190,7 @@ def warm() -> None:
         stored = data if type_ == header.REGULAR else b""
         members += [header.build(name, type_, link, mode, len(stored)), stored.ljust(512, b"\0") if stored else b""]
     layer = igzip_lib.compress(b"".join(members) + bytes(1024), flag=igzip_lib.COMP_GZIP)
-    seccomp.program({}, threads_only=True)
+    confinement.filter_program()
     capabilities.effective()
     place = tempfile.mkdtemp(prefix="containerd-warm")
     try:

@@ -11,6 +11,7 @@ A thread inherits all this only if it is started later.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -50,9 +51,15 @@ def enter(open_directories: Callable[[str], Sequence[int]]) -> Sequence[int]:
     _leave_mounts(inner)
     _pivot(place)
     capabilities.keep_only(KEPT_CAPABILITIES)
-    seccomp.install(seccomp.program(_DENIED, threads_only=True))
+    seccomp.install(filter_program())
     refuse_imports()
     return opened
+
+
+@functools.cache
+def filter_program() -> bytes:
+    """The filter of system calls; the same for all workers. Raises OSError on a machine whose calls aren't known."""
+    return seccomp.program(_DENIED, threads_only=True)
 
 
 def _leave_mounts(directory: str) -> None:

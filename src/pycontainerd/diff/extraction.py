@@ -29,6 +29,7 @@ CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOE
 _SPECIAL_BITS: Final = stat.S_ISUID | stat.S_ISGID
 _SMALL: Final = 1 << 16
 _LATEST_NS: Final = (1 << 63) - 1
+_32_BITS: Final = 0xFFFFFFFF
 _WARNINGS_LIMIT: Final = 100
 _DEVICES: Final = frozenset({header.CHARACTER, header.BLOCK_DEVICE})
 _WITH_USER_ATTRIBUTES: Final = frozenset({header.REGULAR, header.DIRECTORY})
@@ -66,6 +67,7 @@ class Extraction:
         self._root = Root(fd, self._made)
         self._whiteouts: Whiteouts = OverlayWhiteouts(user=user_namespace) if overlay else RemovingWhiteouts(self._root)
         self._lower = lower
+        self._user_namespace = user_namespace
         self._make_device = make_device
         # In a directory of others a default ACL may change the mode of what is made there.
         self._exact_modes = not attributes.is_bare(fd)
@@ -81,14 +83,24 @@ class Extraction:
             try:
                 self._extract(entry, reader)
             except OSError as error:
-                raise Unknown(f"failed to extract {os.fsdecode(entry.name)!r}: {error.strerror}") from error
+                raise self._failure(entry, error) from error
         self._finish_directories()
+
+    def _failure(self, entry: Entry, error: OSError) -> Unknown:
+        name = os.fsdecode(entry.name)
+        hint = ""
+        if error.errno == errno.EINVAL and self._user_namespace:
+            hint = "try increasing the number of subordinate IDs in /etc/subuid and /etc/subgid"
+            name = f"{name} (UID {entry.uid}, GID {entry.gid})"
+        return Unknown(f"failed to extract {name!r}: {reason(error)}{f' (Hint: {hint})' if hint else ''}")
 
     def _extract(self, entry: Entry, reader: Reader) -> None:
         path = clean(entry.name)
         parent_path, _, name = path.rpartition(b"/")
         if not name:
             return
+        if not (0 <= entry.uid < _32_BITS and 0 <= entry.gid < _32_BITS):
+            entry.uid, entry.gid = as_id(entry.uid), as_id(entry.gid)
         parent = self._root.directory(parent_path)
         if name.startswith(PREFIX):
             self._whiteouts.apply(entry, parent, name)
@@ -219,7 +231,7 @@ class Extraction:
             self._warn(f"device {os.fsdecode(entry.name)!r} was left out: devices can't be made in a user namespace")
             return False
         kind = stat.S_IFCHR if entry.type == header.CHARACTER else stat.S_IFBLK
-        device = os.makedev(entry.device_major, entry.device_minor)
+        device = os.makedev(entry.device_major & _32_BITS, entry.device_minor & _32_BITS)
         self._replacing(parent, name, lambda: make(parent.fd, name, kind | (entry.mode & 0o7777), device))
         return True
 
@@ -265,6 +277,18 @@ class Extraction:
     def _warn(self, text: str) -> None:
         if len(self.statistics.warnings) < _WARNINGS_LIMIT:
             self.statistics.warnings.append(text)
+
+
+def as_id(number: int) -> int:
+    """An id as the kernel understands a number of any size: 32 bits of it, all of them set for none."""
+    number &= _32_BITS
+    return -1 if number == _32_BITS else number
+
+
+def reason(error: OSError) -> str:
+    """What the kernel said, as the original writes it: in lower case."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
 
 
 def times(entry: Entry) -> tuple[int, int]:
