@@ -190,6 +190,11 @@ class Transfers:
         self._ask(LEASES, "create", leases_pb2.CreateRequest(id="collect"))
         self._ask(LEASES, "delete", leases_pb2.DeleteRequest(id="collect", sync=True))
 
+    def drop_leases(self) -> None:
+        """Lets go of what a transfer that a crash ended still holds, as its lease does after a day."""
+        for lease in self._ask(LEASES, "list", leases_pb2.ListRequest()).leases:
+            self._ask(LEASES, "delete", leases_pb2.DeleteRequest(id=lease.id))
+
     def read(self, digest: str) -> bytes:
         parts = self._ask(CONTENT, "read", content_pb2.ReadContentRequest(digest=digest))
         return b"".join(part.data for part in parts)
