@@ -100,7 +100,7 @@ class Container:
         self._has_own_pids = _has_own_pids(self.bundle)
         try:
             self._mount()
-            self.init.streams = await self.opener.open(self.request.stdio)
+            self.init.streams = await self.open_streams(self.request.stdio)
             if not self.request.checkpoint:
                 await self._create()
         except BaseException:
@@ -108,6 +108,13 @@ class Container:
             self._unmount()
             raise
         self.host.publisher.publish("/tasks/create", self._created_event())
+
+    async def open_streams(self, request: uri.Request) -> Streams:
+        """Streams for one of the container's processes. Raises Unknown."""
+        try:
+            return await self.opener.open(request)
+        except Unknown as error:
+            raise error.within("failed to create init process I/O") from error
 
     async def _create(self) -> None:
         streams = self.init.streams

@@ -27,6 +27,11 @@ class Exec(Process):
         super().__init__(container.host.loop, id_, request)
         self.spec = spec
 
+    def resize(self, width: int, height: int) -> None:
+        if self.stopped:
+            raise Unknown(f"cannot resize a {self.state} container")
+        super().resize(width, height)
+
     def kill(self, signal: int) -> None:
         """Sends a signal. Raises FailedPrecondition before the start, NotFound after the end."""
         if self.stopped:
@@ -105,7 +110,7 @@ class Execs:
     async def _run(self, process: Exec) -> Any:
         container = self._container
         bundle = container.bundle
-        process.streams = streams = await container.opener.open(process.request)
+        process.streams = streams = await container.open_streams(process.request)
         description = os.path.join(bundle, f".{process.id}.process.json")
         pid_file = os.path.join(bundle, f"{process.id}.pid")
         console = ["--console-socket", streams.console_socket] if streams.console_socket else []

@@ -126,7 +126,7 @@ class _Play:
         log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         journal = Journal(log, debug=True, fields={"id": "c"})
         journal.info("rehearsal", at=time.time_ns())
-        shim = Shim(self._loop, journal, request, dict(os.environ), TaskServices(), _PlayedRunc)
+        shim = Shim(self._loop, journal, request, dict(os.environ), TaskServices(), make_runc=_PlayedRunc)
         serving = self._loop.spawn(shim.run(listening), name="shim")
         connect_unix(self._loop, os.path.join(self._directory, "shim"), self._client)
         try:

@@ -115,7 +115,7 @@ class Runc:
                 placed = {number: null if fd == NULL else fd for number, fd in enumerate(given)}
                 return spawn.start(arguments, placed, self.environment, dies_with_us=True)
         except OSError as error:
-            raise Unknown(f"fork/exec {program}: {(error.strerror or str(error)).lower()}") from error
+            raise Unknown(f"fork/exec {program}: {spawn.why(error)}") from error
 
     def _log_size(self) -> int:
         try:

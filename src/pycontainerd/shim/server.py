@@ -52,6 +52,7 @@ class Shim:
         request: ShimRequest,
         environment: Mapping[str, str],
         services: TaskServices,
+        *,
         make_runc: Callable[..., Runc] = Runc,
     ) -> None:
         self._loop = loop

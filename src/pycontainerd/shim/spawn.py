@@ -50,6 +50,11 @@ def start(
     return pid
 
 
+def why(error: OSError) -> str:
+    """The reason of *error* as the original words it: in lower case."""
+    return (error.strerror or str(error)).lower()
+
+
 def _become(
     arguments: list[str],
     placed: Sequence[tuple[int, int]],

@@ -33,6 +33,11 @@ class Link:
     def connected(self, transport: Transport) -> None:
         self._transport = transport
 
+    def abort(self) -> None:
+        """Cuts the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def pause_writing(self) -> None:
         self._paused = True
 

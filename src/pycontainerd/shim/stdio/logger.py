@@ -20,6 +20,7 @@ from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop, LoopWaiter
 from pycontainerd.shim.reaper import Reaper
 from pycontainerd.shim.runc import NULL, Stdio, opened_null
+from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.stdio.streams import DRAIN_S, Streams
 
@@ -57,7 +58,7 @@ class Logger:
                     dies_with_us=False,
                 )
         except OSError as error:
-            raise Unknown(f"failed to start binary process {path}: {error.strerror}") from error
+            raise Unknown(f"failed to start binary process: fork/exec {path}: {why(error)}") from error
         finally:
             os.close(theirs)
         self._ended = self._reaper.exit_of(self._pid)
