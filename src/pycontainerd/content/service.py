@@ -11,7 +11,7 @@ from pycontainerd.api.containerd.services.content import v1_pb2 as pb
 from pycontainerd.content.model import BlobInfo, Digest, IngestStatus, InvalidDigest
 from pycontainerd.content.store import ContentStore
 from pycontainerd.content.write_stream import WriteStream
-from pycontainerd.errors import InvalidArgument, OutOfRange
+from pycontainerd.errors import InvalidArgument, OutOfRange, Unknown
 from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.quoting import quote
 from pycontainerd.rpc.call import Call
@@ -53,7 +53,7 @@ class ContentService(Service):
         return Empty()
 
     async def read(self, request: pb.ReadContentRequest, call: Call) -> AsyncIterator[Encoded]:
-        digest = _parsed(request.digest, within=request.digest)
+        digest = _parsed(request.digest, context=f"{request.digest}: ")
         with self._store.reader(call.namespace, digest) as blob:
             begin = max(request.offset, 0)
             if begin > blob.size:
@@ -84,7 +84,7 @@ class ContentService(Service):
     ) -> AsyncIterator[pb.WriteContentResponse]:
         first = await anext(requests, None)
         if first is None:
-            return
+            raise Unknown("EOF")
         said = first.message
         if not said.ref:
             raise InvalidArgument("first message must have a reference", bare=True)
@@ -105,13 +105,12 @@ def _validated(text: str) -> Digest:
         raise InvalidArgument(f"{quote(text)} failed validation", bare=True) from None
 
 
-def _parsed(text: str, *, within: str = "") -> Digest:
+def _parsed(text: str, *, context: str = "") -> Digest:
     """The digest of a call that tells what is wrong with it."""
     try:
         return Digest.parse(text)
     except InvalidDigest as error:
-        message = f"{within}: {error.message}" if within else error.message
-        raise InvalidArgument(message, bare=True) from None
+        raise InvalidArgument(context + error.message, bare=True) from None
 
 
 def _info(info: BlobInfo) -> pb.Info:
