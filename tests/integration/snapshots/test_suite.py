@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -14,26 +15,32 @@ import pytest
 from pycontainerd.api.containerd.services.snapshots import v1_pb2 as pb
 from pycontainerd.errors import AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound
 from tests.harness.asking import over_socket
-from tests.harness.daemon import STOCK, Daemon
+from tests.harness.daemon import OURS, STOCK, Daemon
 from tests.integration.snapshots.drivers import Snapshotter, in_process
 
 
 @pytest.fixture(scope="module")
-def stock_daemon(session_base: Path) -> Iterator[Daemon]:
-    with Daemon.start(STOCK, session_base / "snapshots-stock") as daemon:
+def stock(session_base: Path) -> Iterator[Daemon]:
+    with Daemon.start(STOCK, session_base / "suite-stock") as daemon:
         yield daemon
 
 
-@pytest.fixture(params=["overlayfs", "native", "stock-overlayfs", "stock-native"])
+@pytest.fixture(scope="module")
+def ours(session_base: Path) -> Iterator[Daemon]:
+    with Daemon.start(OURS, session_base / "suite-ours") as daemon:
+        yield daemon
+
+
+@pytest.fixture(params=list(itertools.product(["here", "ours", "stock"], ["overlayfs", "native"])), ids="-".join)
 def snapshotter(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Snapshotter]:
-    where, _, name = request.param.rpartition("-")
-    if where == "stock":
-        daemon: Daemon = request.getfixturevalue("stock_daemon")
-        with over_socket(daemon.address) as asker:
-            yield Snapshotter(asker, name, f"suite-{scratch.name}", scratch)
-    else:
+    where, name = request.param
+    if where == "here":
         with in_process(scratch, name) as made:
             yield made
+        return
+    daemon: Daemon = request.getfixturevalue(where)
+    with over_socket(daemon.address) as asker:
+        yield Snapshotter(asker, name, f"suite-{scratch.name}", scratch)
 
 
 def write(name: str, text: str = "text") -> Callable[[Path], object]:
