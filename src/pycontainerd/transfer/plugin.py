@@ -33,11 +33,7 @@ async def local(init: Init) -> Operations:
     config: sections.Transfer = init.config
     metadata: Metadata = init.plugins.single(types.METADATA)
     entries = config.unpack_config or (sections.Unpack(),)
-    choices = [
-        choice
-        for entry in entries
-        if (choice := _choice(init, metadata, entry, strict=config.check_platform_supported)) is not None
-    ]
+    choices = [choice for entry in entries if (choice := _choice(init, metadata, config, entry)) is not None]
     threads = init.stack.enter_context(Threads("transfer", most=_THREADS))
     return Operations(
         metadata.content,
@@ -55,7 +51,7 @@ async def service(init: Init) -> TransferService:
     return TransferService(init.plugins.single(types.TRANSFER), init.plugins.single(types.STREAMING))
 
 
-def _choice(init: Init, metadata: Metadata, entry: sections.Unpack, *, strict: bool) -> UnpackPlatform | None:
+def _choice(init: Init, metadata: Metadata, config: sections.Transfer, entry: sections.Unpack) -> UnpackPlatform | None:
     """How one entry of `unpack_config` unpacks; None if it is optional and something of it is missing."""
     platform = platforms.parse(entry.platform) if entry.platform else platforms.host()
     snapshotter = entry.snapshotter or _SNAPSHOTTER
@@ -67,7 +63,14 @@ def _choice(init: Init, metadata: Metadata, entry: sections.Unpack, *, strict: b
     elif differ not in differs:
         missing = InvalidArgument(f'differ "{differ}" is not configured')
     if missing is None:
-        return UnpackPlatform(platform, snapshotter, metadata.snapshotters[snapshotter], differs[differ], strict)
+        return UnpackPlatform(
+            platform,
+            snapshotter,
+            metadata.snapshotters[snapshotter],
+            differs[differ],
+            strict=config.check_platform_supported,
+            together=config.max_concurrent_unpacks,
+        )
     if not entry.optional:
         raise missing
     _log.debug("unpack platform is left out", extra=fields(platform=entry.platform, error=missing))

@@ -70,6 +70,9 @@ class Images(Protocol):
 class Snapshots(Protocol):
     """The snapshots of all namespaces on one snapshotter."""
 
+    @property
+    def capabilities(self) -> frozenset[str]: ...
+
     async def prepare(
         self,
         namespace: str,
@@ -87,6 +90,7 @@ class Snapshots(Protocol):
         key: str,
         said: Mapping[str, str] | None = None,
         *,
+        parent: str = "",
         lease: str | None = None,
     ) -> None: ...
 

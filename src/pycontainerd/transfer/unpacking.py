@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ from pycontainerd.mounts.model import Mount
 from pycontainerd.oci import image, platforms
 from pycontainerd.oci.image import Descriptor, ImageConfig, Platform
 from pycontainerd.quoting import quote
-from pycontainerd.snapshots.model import LABEL_PREFIX, LABEL_TARGET
+from pycontainerd.snapshots.model import LABEL_PREFIX, LABEL_TARGET, REBASE
 from pycontainerd.transfer import documents
 from pycontainerd.transfer.context import Context
 from pycontainerd.transfer.seams import Differ, Snapshots
@@ -38,13 +38,17 @@ _ATTEMPTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class UnpackPlatform:
-    """How images of *platform* are unpacked. With *strict* all of the platform counts, else its system alone."""
+    """How images of *platform* are unpacked. With *strict* all of the platform counts, else its system alone.
+
+    Up to *together* layers of an image are applied at once, where the snapshotter can give a snapshot its parent later.
+    """
 
     platform: Platform
     snapshotter: str
     snapshots: Snapshots
     differ: Differ
     strict: bool = False
+    together: int = 1
 
     def takes(self, offered: Platform) -> bool:
         offered = platforms.normalize(offered)
@@ -126,8 +130,12 @@ class Unpacker:
         if len(blobs) != len(said.diff_ids):
             raise Unknown(f"number of layers and diffIDs don't match: {len(blobs)} != {len(said.diff_ids)}")
         chain = image.chain_ids(said.diff_ids)
-        for blob, diff_id, chain_id, parent in zip(blobs, said.diff_ids, chain, ("", *chain), strict=False):
-            await self._ensure(choice, _Layer(blob, diff_id, chain_id, parent))
+        layers = [_Layer(*parts) for parts in zip(blobs, said.diff_ids, chain, ("", *chain[:-1]), strict=True)]
+        if choice.together > 1 and len(layers) > 1 and REBASE in choice.snapshots.capabilities:
+            await self._ensure_together(choice, layers)
+        else:
+            for layer in layers:
+                await self._ensure(choice, layer)
         if chain:
             await self._label(config, {f"{LABEL_SNAPSHOT}{choice.snapshotter}": chain[-1]})
 
@@ -137,21 +145,37 @@ class Unpacker:
         said: ImageConfig = documents.decode(ImageConfig, data, "unmarshal image config")
         return said
 
-    async def _ensure(self, choice: UnpackPlatform, layer: _Layer) -> None:
-        """Makes the layer's snapshot unless it is there."""
+    async def _ensure_together(self, choice: UnpackPlatform, layers: Sequence[_Layer]) -> None:
+        """Makes the snapshots of the layers from the first one that is missing; they are committed in order."""
+        missing = 0
+        while missing < len(layers) and await self._exists(choice, layers[missing].chain_id):
+            missing += 1
+        places = asyncio.Semaphore(choice.together)
+        try:
+            async with asyncio.TaskGroup() as group:
+                below: asyncio.Task[None] | None = None
+                for layer in layers[missing:]:
+                    turn = _Turn(places, below)
+                    below = group.create_task(self._ensure(choice, layer, turn), name=f"unpack {layer.blob.digest}")
+        except BaseExceptionGroup as errors:
+            # The first that failed ended the others.
+            raise errors.exceptions[0] from None
+
+    async def _ensure(self, choice: UnpackPlatform, layer: _Layer, turn: _Turn | None = None) -> None:
+        """Makes the layer's snapshot unless it is there. With a *turn* others are made at the same time."""
+        parent = "" if turn is not None else layer.parent
         async with self._locks.held(f"sn://{choice.snapshotter}/{layer.chain_id}"):
             for _ in range(_ATTEMPTS):
                 key = f"extract-{self._ids.unique()} {layer.chain_id}"
-                labels = layer.labels()
                 try:
                     mounts = await choice.snapshots.prepare(
-                        self._context.namespace, key, layer.parent, labels, lease=self._context.lease
+                        self._context.namespace, key, parent, layer.labels(), lease=self._context.lease
                     )
                 except AlreadyExists:
                     if await self._exists(choice, layer.chain_id):
                         return
                     continue
-                await self._extract(choice, layer, key, mounts, labels)
+                await self._extract(choice, layer, key, mounts, turn)
                 return
             raise Unknown(f"failed to prepare an extraction snapshot for {layer.chain_id}: it exists, but not for us")
 
@@ -163,18 +187,27 @@ class Unpacker:
         return True
 
     async def _extract(
-        self, choice: UnpackPlatform, layer: _Layer, key: str, mounts: Sequence[Mount], labels: Mapping[str, str]
+        self, choice: UnpackPlatform, layer: _Layer, key: str, mounts: Sequence[Mount], turn: _Turn | None
     ) -> None:
         """Applies and commits the layer; whatever fails, the extraction snapshot goes."""
         namespace, lease = self._context.namespace, self._context.lease
         try:
-            applied = await self._apply(choice, layer, key, mounts)
+            if turn is None:
+                applied = await self._apply(choice, layer, key, mounts)
+            else:
+                async with turn.places:
+                    applied = await self._apply(choice, layer, key, _as_upper(mounts))
             faults.reach("transfer.unpack.applied")
             layer.check(applied)
-            await choice.snapshots.commit(namespace, layer.chain_id, key, labels, lease=lease)
+            if turn is not None and turn.below is not None:
+                await asyncio.shield(turn.below)
+            await choice.snapshots.commit(
+                namespace, layer.chain_id, key, layer.labels(), parent=layer.parent if turn else "", lease=lease
+            )
             faults.reach("transfer.unpack.committed")
         except BaseException as error:
-            await choice.snapshots.remove(namespace, key, lease=lease)
+            with suppress(NotFound):
+                await choice.snapshots.remove(namespace, key, lease=lease)
             if not isinstance(error, AlreadyExists):
                 raise
         await self._label(layer.blob, {LABEL_UNCOMPRESSED: layer.diff_id})
@@ -191,3 +224,18 @@ class Unpacker:
     async def _label(self, blob: Descriptor, labels: Mapping[str, str]) -> None:
         paths = [f"labels.{name}" for name in labels]
         await self._context.content.update(self._context.namespace, Digest.parse(blob.digest), labels, paths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A layer's turn among those that are unpacked together: the places for them, and the one that comes before."""
+
+    places: asyncio.Semaphore
+    below: asyncio.Task[None] | None
+
+
+def _as_upper(mounts: Sequence[Mount]) -> Sequence[Mount]:
+    """A directory that will lie over others, as an overlay's upper one, so that whiteouts become overlay's own."""
+    if len(mounts) == 1 and mounts[0].type == "bind":
+        return (Mount("overlay", "overlay", "", (f"upperdir={mounts[0].source}",)),)
+    return mounts
