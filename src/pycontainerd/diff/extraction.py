@@ -76,6 +76,12 @@ class Extraction:
 
     def run(self, reader: Reader) -> None:
         """Extracts every entry of *reader*. Raises Unknown, which names the entry, for what can't be extracted."""
+        try:
+            self._run(reader)
+        finally:
+            self._root.forget()
+
+    def _run(self, reader: Reader) -> None:
         for entry in reader:
             self.statistics.entries += 1
             if entry.type == header.PAX_GLOBAL:

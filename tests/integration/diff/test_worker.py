@@ -26,6 +26,7 @@ from pycontainerd.plugin.registration import StreamProcessor
 from pycontainerd.spawner.aio import Spawner, readable
 from pycontainerd.spawner.messages import Setting
 from pycontainerd.system.libc import checked, libc
+from tests.harness.differences import deliberate
 from tests.harness.spawners import end_spawners
 from tests.integration.diff.appliers import LAYER, NoContent, Ours, bind, overlay
 from tests.unit.diff.archives import Member, archive, directory, symlink
@@ -90,6 +91,7 @@ def test_device_nodes_are_made_by_the_daemon(ours: Ours, root: Path) -> None:
 
 
 def test_a_layer_of_too_many_devices_is_refused(ours: Ours, root: Path) -> None:
+    deliberate("devices-bounded")
     layer = archive([Member(f"d{number}", tarfile.CHRTYPE, device=(1, 3)) for number in range(1100)])
     with pytest.raises(Unknown, match="d1024"):
         ours.apply(layer, bind(root))
@@ -107,6 +109,7 @@ def test_whiteouts_of_an_overlay_need_no_device_helper(ours: Ours, root: Path, s
 
 
 def test_the_mount_of_a_worker_is_seen_by_nobody(ours: Ours, root: Path, scratch: Path) -> None:
+    deliberate("layer-mounts-unseen")
     lower = [scratch / "one", scratch / "two"]
     for each in lower:
         each.mkdir()
