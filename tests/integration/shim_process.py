@@ -208,6 +208,10 @@ class ShimProcess:
         os.mkfifo(bundle / "log", 0o700)
         self.logs[id_] = os.open(bundle / "log", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
+    def spec_of(self, id_: str) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads((self.bundle_of(id_) / "config.json").read_text())
+        return value
+
     def environment(self) -> dict[str, str]:
         return {
             "PATH": peers.path_with(peers.STOCK),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Final
 
+from pycontainerd import faults
 from pycontainerd.shim.messages import decode
 from pycontainerd.shim.rehearsal import rehearse
 from pycontainerd.shim.server import serve
@@ -12,16 +14,22 @@ from pycontainerd.shim.service import TaskServices
 from pycontainerd.system import prctl
 from pycontainerd.system.cgroup import Cgroup
 
+_FOR_THE_DAEMON: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC")
+"""What a service manager tells the daemon alone: runc would talk to its socket."""
+
 _services: TaskServices | None = None
 
 
 def main(request: bytes, fds: list[int]) -> int:
     """Runs a shim until it is no longer needed. *fds*: the listening socket, then the `log` fifo's writing end."""
+    faults.arm(os.environ.get(faults.VARIABLE, ""))
     wanted = decode(request)
     log_fd = fds[1] if len(fds) > 1 else -1
     if log_fd >= 0:
         os.set_blocking(log_fd, False)
         os.dup2(log_fd, 2)
+    for name in _FOR_THE_DAEMON:
+        os.environ.pop(name, None)
     prctl.set_child_subreaper()
     if wanted.shim_cgroup:
         Cgroup.named(wanted.shim_cgroup).join()

@@ -6,9 +6,12 @@ import contextlib
 import os
 import socket
 
+from pycontainerd import faults
 from pycontainerd.errors import Error
 from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.spawner.messages import Setting, soft_limits
+
+faults.declare("shim.spawner")
 
 OOM_RAISE = 1
 """A shim is a little more likely to be killed than its daemon."""
@@ -30,6 +33,8 @@ def launch(request: ShimRequest, listening: socket.socket, socket_dir: str) -> N
     if log >= 0:
         fds.append(log)
     try:
+        faults.arm(os.environ.get(faults.VARIABLE, ""))
+        faults.reach("shim.spawner")
         with BlockingClient(socket_dir) as spawner:
             child = spawner.start_shim(setting, encode(request), fds)
             os.close(child.pidfd)
