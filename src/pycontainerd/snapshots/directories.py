@@ -20,6 +20,7 @@ from typing import Final
 from pycontainerd import faults
 from pycontainerd.disk import sync_directory, translated
 from pycontainerd.snapshots import trees
+from pycontainerd.snapshots.tree_work import Trees
 from pycontainerd.threads import Threads
 
 faults.declare("snapshots.directory.made", "snapshots.directory.named")
@@ -30,10 +31,11 @@ _MODE: Final = 0o700
 class Directories:
     """The directories below *root*, which is made when it is missing."""
 
-    def __init__(self, root: Path, threads: Threads) -> None:
+    def __init__(self, root: Path, threads: Threads, trees: Trees) -> None:
         self.root = root
         self._parent = os.path.join(root, "snapshots")
         self._threads = threads
+        self._trees = trees
         self._busy: set[str] = set()
         root.mkdir(mode=_MODE, parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -47,8 +49,10 @@ class Directories:
         return max((int(name) for name in os.listdir(self._parent) if name.isascii() and name.isdecimal()), default=0)
 
     @asynccontextmanager
-    async def making(self, number: int, fill: Callable[[str], None]) -> AsyncIterator[None]:
-        """Makes the directory *number*: *fill* makes it in a thread, under another name.
+    async def making(
+        self, number: int, fill: Callable[[str], None], *, source: str | None = None
+    ) -> AsyncIterator[None]:
+        """Makes the directory *number*: a copy of *source*, or what *fill* makes in a thread, under another name.
 
         In the block its row is to be recorded; if that fails the directory goes again.
         """
@@ -56,27 +60,50 @@ class Directories:
         self._busy |= names
         try:
             with translated(f"create snapshot directory {self.path(number)}"):
-                await self._threads.run(self._make, number, fill)
+                if source is not None:
+                    await self._copy(number, source)
+                else:
+                    await self._threads.run(self._make, number, fill)
             try:
                 yield
             except BaseException:
-                await self._threads.run(trees.remove, self.path(number))
+                await self._trees.remove(self.path(number))
                 raise
         finally:
             self._busy -= names
 
+    async def _copy(self, number: int, source: str) -> None:
+        temporary = self._temporary(number)
+        await self._trees.remove(temporary)  # of a crash
+        try:
+            await self._trees.copy(source, temporary)
+            await self._threads.run(self._name, number, temporary)
+        except BaseException:
+            await self._trees.remove(temporary)
+            raise
+
     def _make(self, number: int, fill: Callable[[str], None]) -> None:
-        temporary = os.path.join(self._parent, f"new-{number}")
+        temporary = self._temporary(number)
         trees.remove(temporary)  # of a crash
         try:
             fill(temporary)
-            faults.reach("snapshots.directory.made")
-            os.rename(temporary, self.path(number))
+            self._name(number, temporary)
         except BaseException:
             trees.remove(temporary)
             raise
-        sync_directory(self._parent)
-        faults.reach("snapshots.directory.named")
+
+    def _temporary(self, number: int) -> str:
+        return os.path.join(self._parent, f"new-{number}")
+
+    def _name(self, number: int, temporary: str) -> None:
+        faults.reach("snapshots.directory.made")
+        os.rename(temporary, self.path(number))
+        try:
+            sync_directory(self._parent)
+            faults.reach("snapshots.directory.named")
+        except BaseException:
+            trees.remove(self.path(number))
+            raise
 
     async def remove(self, number: int) -> None:
         """Removes the directory *number*, out of sight first."""
@@ -84,15 +111,16 @@ class Directories:
         self._busy |= names
         try:
             with translated(f"remove snapshot directory {self.path(number)}"):
-                await self._threads.run(self._remove, number)
+                hidden = await self._threads.run(self._hide, number)
+                await self._trees.remove(hidden)
         finally:
             self._busy -= names
 
-    def _remove(self, number: int) -> None:
+    def _hide(self, number: int) -> str:
         hidden = os.path.join(self._parent, f"rm-{number}")
         with suppress(FileNotFoundError):
             os.rename(self.path(number), hidden)
-        trees.remove(hidden)
+        return hidden
 
     async def sweep(self, numbers: Callable[[], Awaitable[set[int]]]) -> None:
         """Removes all but the directories in *numbers*, which is asked after the disk was read."""
@@ -103,7 +131,7 @@ class Directories:
             if name in known or name in busy or name in self._busy or not _is_ours(name):
                 continue
             with translated(f"remove snapshot directory {os.path.join(self._parent, name)}"):
-                await self._threads.run(trees.remove, os.path.join(self._parent, name))
+                await self._trees.remove(os.path.join(self._parent, name))
 
 
 def make_exactly(directory: str, mode: int) -> None:

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from pycontainerd import faults
+from pycontainerd.disk import translated
 from pycontainerd.errors import FailedPrecondition, InvalidArgument
 from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.transaction import Transaction
-from pycontainerd.snapshots import trees
 from pycontainerd.snapshots.backend import Also
 from pycontainerd.snapshots.directories import Directories
 from pycontainerd.snapshots.model import Info, Kind, Mounts, Usage
 from pycontainerd.snapshots.records import Record, Records
+from pycontainerd.snapshots.tree_work import Trees
 from pycontainerd.system.syncfs import syncfs
 from pycontainerd.threads import Threads
 
@@ -23,6 +24,9 @@ faults.declare("snapshots.prepare.recorded", "snapshots.commit.synced", "snapsho
 
 class Layout(Protocol):
     """How one snapshotter lays a snapshot into its directory."""
+
+    def source(self, kind: Kind, parents: Sequence[int]) -> str | None:
+        """The tree that a new snapshot begins as a copy of, None if `fill` makes it."""
 
     def fill(self, directory: str, kind: Kind, parents: Sequence[int], labels: Mapping[str, str]) -> None:
         """Makes *directory* for a new snapshot. Blocks."""
@@ -53,10 +57,11 @@ class LocalSnapshotter:
         self,
         layout: Layout,
         words: Words,
+        *,
         records: Records,
         directories: Directories,
         threads: Threads,
-        *,
+        trees: Trees,
         capabilities: frozenset[str],
         removes_at_once: bool,
     ) -> None:
@@ -66,6 +71,7 @@ class LocalSnapshotter:
         self._records = records
         self._directories = directories
         self._threads = threads
+        self._trees = trees
         self._removes_at_once = removes_at_once
 
     def bind(self, database: Database) -> None:
@@ -90,7 +96,7 @@ class LocalSnapshotter:
     async def usage(self, key: str) -> Usage:
         record = self._records.get(key)
         if record.info.kind is Kind.ACTIVE:
-            return await self._threads.run(trees.usage, self._layout.measured(record.id))
+            return await self._measured(record.id)
         return record.usage
 
     async def mounts(self, key: str) -> Mounts:
@@ -117,7 +123,7 @@ class LocalSnapshotter:
             if also is not None:
                 also(tx)
 
-        async with self._directories.making(number, fill):
+        async with self._directories.making(number, fill, source=self._layout.source(kind, parents)):
             await self._records.database.write(record, what=f"prepare snapshot {key}")
         faults.reach("snapshots.prepare.recorded")
         return await self.mounts(key)
@@ -128,7 +134,9 @@ class LocalSnapshotter:
         context = self._words.commit(key)
         with _within(context):
             number = self._records.check_commit(name, key, parent).id
-        usage = await self._threads.run(_settled, self._layout.measured(number))
+        # To the disk first: no power cut may leave empty files in a committed snapshot.
+        await self._threads.run(syncfs, self._layout.measured(number))
+        usage = await self._measured(number)
         faults.reach("snapshots.commit.synced")
 
         def record(tx: Transaction) -> None:
@@ -147,6 +155,11 @@ class LocalSnapshotter:
         if self._removes_at_once:
             await self._directories.remove(number)
 
+    async def _measured(self, number: int) -> Usage:
+        path = self._layout.measured(number)
+        with translated(f"measure snapshot {path}"):
+            return await self._trees.usage(path)
+
     async def cleanup(self) -> None:
         await self._directories.sweep(self._records.ids)
 
@@ -158,9 +171,3 @@ def _within(context: str) -> Iterator[None]:
         yield
     except (FailedPrecondition, InvalidArgument) as error:
         raise error.within(context) from None
-
-
-def _settled(directory: str) -> Usage:
-    """Brings the tree to the disk, so that no power cut leaves empty files in a committed snapshot; measures it."""
-    syncfs(directory)
-    return trees.usage(directory)

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pycontainerd.mounts.model import Mount
-from pycontainerd.snapshots import trees
 from pycontainerd.snapshots.directories import Directories, make_exactly
 from pycontainerd.snapshots.local import LocalSnapshotter
 from pycontainerd.snapshots.model import Info, Kind, Mounts
 from pycontainerd.snapshots.records import Record, Records
+from pycontainerd.snapshots.tree_work import Trees
+from pycontainerd.spawner.aio import Spawner
 from pycontainerd.threads import Threads
 
 
@@ -23,11 +24,11 @@ class NativeLayout:
     def __init__(self, directories: Directories) -> None:
         self._directories = directories
 
+    def source(self, kind: Kind, parents: Sequence[int]) -> str | None:
+        return self._directories.path(parents[0]) if parents and kind is Kind.ACTIVE else None
+
     def fill(self, directory: str, kind: Kind, parents: Sequence[int], labels: Mapping[str, str]) -> None:
-        if parents and kind is Kind.ACTIVE:
-            trees.copy(self._directories.path(parents[0]), directory)
-        else:
-            make_exactly(directory, 0o755)
+        make_exactly(directory, 0o755)
 
     def mounts(self, record: Record, chain: Sequence[int]) -> Mounts:
         view = record.info.kind is Kind.VIEW
@@ -50,15 +51,17 @@ class NativeWords:
         return "failed to commit snapshot"
 
 
-def native(root: Path, threads: Threads) -> LocalSnapshotter:
+def native(root: Path, threads: Threads, *, spawner: Spawner | None = None) -> LocalSnapshotter:
     """The snapshotter below *root*."""
-    directories = Directories(root, threads)
+    trees = Trees(threads, spawner)
+    directories = Directories(root, threads, trees)
     return LocalSnapshotter(
         NativeLayout(directories),
         NativeWords(),
-        Records("native"),
-        directories,
-        threads,
+        records=Records("native"),
+        directories=directories,
+        threads=threads,
+        trees=trees,
         capabilities=frozenset(),
         removes_at_once=True,
     )

@@ -19,6 +19,8 @@ from pycontainerd.snapshots.directories import Directories, make_exactly
 from pycontainerd.snapshots.local import LocalSnapshotter
 from pycontainerd.snapshots.model import LABEL_GID_MAPPING, LABEL_UID_MAPPING, Info, Kind, Mounts
 from pycontainerd.snapshots.records import Record, Records
+from pycontainerd.snapshots.tree_work import Trees
+from pycontainerd.spawner.aio import Spawner
 from pycontainerd.threads import Threads
 
 LABEL_UPPER: Final = "containerd.io/snapshot/overlay.upperdir"
@@ -34,6 +36,9 @@ class OverlayLayout:
         self._options = tuple(options)
         self._remaps_ids = remaps_ids
         self._shows_upper = shows_upper
+
+    def source(self, kind: Kind, parents: Sequence[int]) -> str | None:
+        return None
 
     def fill(self, directory: str, kind: Kind, parents: Sequence[int], labels: Mapping[str, str]) -> None:
         owner = id_mapping.root_pair(labels)
@@ -101,15 +106,18 @@ def overlayfs(
     remaps_ids: bool = False,
     shows_upper: bool = False,
     removes_at_once: bool = False,
+    spawner: Spawner | None = None,
 ) -> LocalSnapshotter:
     """The snapshotter below *root*; `overlay_support` finds out what the kernel can do."""
-    directories = Directories(root, threads)
+    trees = Trees(threads, spawner)
+    directories = Directories(root, threads, trees)
     return LocalSnapshotter(
         OverlayLayout(directories, options, remaps_ids=remaps_ids, shows_upper=shows_upper),
         OverlayWords(),
-        Records("overlayfs"),
-        directories,
-        threads,
+        records=Records("overlayfs"),
+        directories=directories,
+        threads=threads,
+        trees=trees,
         capabilities=capabilities,
         removes_at_once=removes_at_once,
     )

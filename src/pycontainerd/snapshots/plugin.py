@@ -40,6 +40,7 @@ async def overlayfs_snapshotter(init: Init) -> LocalSnapshotter:
         remaps_ids=overlay_support.maps_ids(),
         shows_upper=config.upperdir_label,
         removes_at_once=config.sync_remove,
+        spawner=init.spawner,
     )
 
 
@@ -47,7 +48,7 @@ async def overlayfs_snapshotter(init: Init) -> LocalSnapshotter:
 async def native_snapshotter(init: Init) -> LocalSnapshotter:
     config: sections.RootPath = init.config
     root, threads = _begin(init, config.root_path)
-    return native(root, threads)
+    return native(root, threads, spawner=init.spawner)
 
 
 @plugin(types.SERVICE, "snapshots-service", requires=[types.METADATA])

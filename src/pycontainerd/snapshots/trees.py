@@ -26,6 +26,25 @@ _COPY_CHUNK: Final = 1 << 30
 _NO_REFLINK: Final = frozenset({errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS})
 
 
+class TooLarge(Exception):
+    """A tree has more entries than its caller wants to go through here."""
+
+
+class _Budget:
+    """Entries that may still be gone through. Without a number all may."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, entries: int | None) -> None:
+        self._left = entries
+
+    def take(self, entries: int) -> None:
+        if self._left is not None:
+            self._left -= entries
+            if self._left < 0:
+                raise TooLarge
+
+
 @dataclass(slots=True)
 class Entered:
     """The walk is in a directory: *entries* lie in it, *name* is its name in the one before (empty at the top)."""
@@ -98,14 +117,19 @@ def _identity(fd: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def usage(root: str) -> Usage:
-    """The blocks and inodes of the tree, its top included; a file with several names counts once."""
+def usage(root: str, most: int | None = None) -> Usage:
+    """The blocks and inodes of the tree, its top included; a file with several names counts once.
+
+    Raises TooLarge if there are more than *most* entries.
+    """
+    budget = _Budget(most)
     top = os.lstat(root)
     blocks, inodes = top.st_blocks, 1
     seen: set[int] = set()
     for step in walk(root, live=True):
         if isinstance(step, Left):
             continue
+        budget.take(len(step.entries))
         for entry in step.entries:
             try:
                 status = entry.stat(follow_symlinks=False)
@@ -120,13 +144,18 @@ def usage(root: str) -> Usage:
     return Usage(blocks * _BLOCK, inodes)
 
 
-def remove(root: str) -> None:
-    """Removes the tree with its top; fine if it is gone."""
+def remove(root: str, most: int | None = None) -> None:
+    """Removes the tree with its top; fine if it is gone.
+
+    Raises TooLarge when *most* entries are gone and there are more: another call goes on.
+    """
+    budget = _Budget(most)
     with suppress(FileNotFoundError):
         for step in walk(root):
             if isinstance(step, Left):
                 os.rmdir(step.name, dir_fd=step.fd)
                 continue
+            budget.take(len(step.entries))
             for entry in step.entries:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.name, dir_fd=step.fd)

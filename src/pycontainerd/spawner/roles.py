@@ -8,6 +8,7 @@ from typing import Final, Protocol
 ROLES: Final[Mapping[str, str]] = {
     "shim": "pycontainerd.shim.child:main",
     "apply": "pycontainerd.diff.apply_worker:main",
+    "tree": "pycontainerd.snapshots.tree_worker:main",
 }
 """Name → `module:function`."""
 
