@@ -70,6 +70,8 @@ def _choice(init: Init, metadata: Metadata, config: sections.Transfer, entry: se
             differs[differ],
             strict=config.check_platform_supported,
             together=config.max_concurrent_unpacks,
+            config_type=entry.config_type,
+            layer_types=entry.layer_types,
         )
     if not entry.optional:
         raise missing

@@ -49,6 +49,15 @@ class UnpackPlatform:
     differ: Differ
     strict: bool = False
     together: int = 1
+    config_type: str = ""
+    layer_types: tuple[str, ...] = ()
+    """What counts as a config and as a layer, if not what images usually have."""
+
+    def is_config(self, media_type: str) -> bool:
+        return media_type == self.config_type if self.config_type else image.is_config(media_type)
+
+    def is_layer(self, media_type: str) -> bool:
+        return media_type in self.layer_types if self.layer_types else image.is_layer(media_type)
 
     def takes(self, offered: Platform) -> bool:
         offered = platforms.normalize(offered)
@@ -117,20 +126,15 @@ class Unpacker:
 
         Raises Unknown if config and layers don't fit, NotFound for a blob that is missing.
         """
-        config = next((child for child in children if image.is_config(child.media_type)), None)
-        if config is None:
+        found = await self._choose(children)
+        if found is None:
             return
-        said = await self._read_config(config)
-        if said.rootfs is not None and said.rootfs.type not in {"", "layers"}:
-            return
-        choice = next((choice for choice in self._choices if choice.takes(said.platform)), None)
-        if choice is None:
-            return
-        blobs = [child for child in children if image.is_layer(child.media_type)]
+        choice, config, said = found
+        blobs = [child for child in children if choice.is_layer(child.media_type)]
         if len(blobs) != len(said.diff_ids):
             raise Unknown(f"number of layers and diffIDs don't match: {len(blobs)} != {len(said.diff_ids)}")
         chain = image.chain_ids(said.diff_ids)
-        layers = [_Layer(*parts) for parts in zip(blobs, said.diff_ids, chain, ("", *chain[:-1]), strict=True)]
+        layers = [_Layer(*parts) for parts in zip(blobs, said.diff_ids, chain, ("", *chain), strict=False)]
         if choice.together > 1 and len(layers) > 1 and REBASE in choice.snapshots.capabilities:
             await self._ensure_together(choice, layers)
         else:
@@ -138,6 +142,19 @@ class Unpacker:
                 await self._ensure(choice, layer)
         if chain:
             await self._label(config, {f"{LABEL_SNAPSHOT}{choice.snapshotter}": chain[-1]})
+
+    async def _choose(self, children: Sequence[Descriptor]) -> tuple[UnpackPlatform, Descriptor, ImageConfig] | None:
+        """The first choice that takes the image, its config, and what that says."""
+        for choice in self._choices:
+            config = next((child for child in children if choice.is_config(child.media_type)), None)
+            if config is None:
+                continue
+            said = await self._read_config(config)
+            if said.rootfs is not None and said.rootfs.type not in {"", "layers"}:
+                continue
+            if choice.takes(said.platform):
+                return choice, config, said
+        return None
 
     async def _read_config(self, config: Descriptor) -> ImageConfig:
         digest = Digest.parse(config.digest)

@@ -25,6 +25,7 @@ from pycontainerd.content.store import ContentStore
 from pycontainerd.metadata import kinds
 from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.transaction import Transaction
+from pycontainerd.namespaces.store import NamespaceStore
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.parted import Parted, PartedType
 from pycontainerd.threads import Threads
@@ -427,6 +428,18 @@ def test_isolated_namespaces_must_send_what_they_want(scratch: Path) -> None:
         digest = await server.put(HELLO)
         (stat,) = await server.write(W(ref="r", expected=digest), namespace="other")
         assert stat.offset == 0
+
+    run(scratch, body, isolated=True)
+
+
+@pytest.mark.parametrize(("value", "offset"), [("true", 11), ("false", 0)])
+def test_an_isolated_namespace_may_share_what_it_has(scratch: Path, value: str, offset: int) -> None:
+    async def body(server: Server) -> None:
+        namespaces = NamespaceStore(server.database, server.events)
+        await namespaces.create("ns", {"containerd.io/namespace.shareable": value})
+        digest = await server.put(HELLO)
+        (stat,) = await server.write(W(ref="r", expected=digest), namespace="other")
+        assert stat.offset == offset
 
     run(scratch, body, isolated=True)
 
