@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Self
+from typing import Any, Protocol, Self
+
+
+class Spawn(Protocol):
+    """Runs a coroutine beside the caller.
+
+    A *result* that the coroutine is to set is cancelled if it ends without: it may be cancelled before its first step.
+    """
+
+    def __call__(
+        self, coroutine: Coroutine[Any, Any, None], *, name: str, result: asyncio.Future[Any] | None = None
+    ) -> None: ...
 
 
 class Background:
@@ -30,8 +41,12 @@ class Background:
             task.cancel()
         await self._group.__aexit__(*exc_info)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Runs *coroutine* as a task of its own."""
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, None], *, name: str, result: asyncio.Future[Any] | None = None
+    ) -> None:
+        """Runs *coroutine* as a task of its own; see `Spawn`."""
         task = self._group.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if result is not None:
+            task.add_done_callback(lambda _: result.cancel())

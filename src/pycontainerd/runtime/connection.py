@@ -8,9 +8,9 @@ from typing import Final, Protocol
 
 from pycontainerd.errors import Error, Unimplemented, Unknown
 from pycontainerd.rpc.asyncio_driver import AsyncioDriver
-from pycontainerd.rpc.client import Client
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.runtime.bootstrap import GRPC, Bootstrap
+from pycontainerd.runtime.task_api import Caller
 
 DIAL_S: Final = 100.0
 """How long a shim may take to accept a connection, as in the original."""
@@ -18,8 +18,11 @@ DIAL_S: Final = 100.0
 _UNIX: Final = "unix://"
 
 
-class ShimConnection(Client, Protocol):
-    """A client that also tells when its server is gone."""
+class ShimConnection(Caller, Protocol):
+    """A client of a shim that also tells when the shim is gone."""
+
+    async def close(self) -> None:
+        """Ends the connection."""
 
     async def wait_closed(self) -> None:
         """Returns when the connection is lost or closed."""

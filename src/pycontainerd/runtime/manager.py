@@ -20,8 +20,8 @@ from pycontainerd.errors import Error, Unknown
 from pycontainerd.events.exchange import Exchange
 from pycontainerd.events.once import DELETE, EXIT
 from pycontainerd.log import fields
-from pycontainerd.plugin.registration import Spawn
 from pycontainerd.runtime import executable
+from pycontainerd.runtime.background import Spawn
 from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.connection import connect
@@ -168,6 +168,10 @@ class ShimManager:
             raise
         return shim
 
+    async def end_of(self, shim: Shim, exec_id: str) -> Exit:
+        """How a process of *shim* ends, when it has."""
+        return await shim.waits.end(shim.api, shim.id, exec_id, self._spawn)
+
     async def clean_up(self, bundle: Bundle, binary: ShimBinary) -> Exit:
         """Removes what a dead shim has left: how its task ended, as far as anyone knows."""
         exit_ = await self._delete_by_binary(bundle, binary)
@@ -218,7 +222,7 @@ class ShimManager:
                 if not done.cancelled():
                     done.set_result(result)
 
-        self._spawn(body(), name=name)
+        self._spawn(body(), name=name, result=done)
         return await done
 
     async def undo(self, work: Coroutine[Any, Any, object], name: str) -> None:

@@ -11,6 +11,7 @@ from pycontainerd.runtime.connection import ShimConnection
 from pycontainerd.runtime.discovery import ShimBinary
 from pycontainerd.runtime.logcopy import LogCopy
 from pycontainerd.runtime.task_api import TaskApi
+from pycontainerd.runtime.waits import Waits
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +29,7 @@ class Shim:
     log: LogCopy
     sandbox: str = ""
     api: TaskApi = field(init=False)
+    waits: Waits = field(default_factory=Waits)
     removing: asyncio.Lock = field(default_factory=asyncio.Lock)
     gone: bool = False
 

@@ -6,7 +6,7 @@ Both versions have the same messages, so that those of version 3 serve for both;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
@@ -15,7 +15,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pycontainerd.api.containerd.task import v3_pb2 as task_pb2
 from pycontainerd.errors import Unimplemented
 from pycontainerd.rpc.call import NAMESPACE_HEADER, NAMESPACE_TTRPC, Metadata
-from pycontainerd.rpc.client import Client
 from pycontainerd.rpc.service import Method, methods_of
 from pycontainerd.runtime.bootstrap import GRPC, Bootstrap
 from pycontainerd.runtime.model import YEAR_ONE_NS, Exit, Payload, ProcessInfo, RootfsMount, State, Status, Stdio
@@ -36,12 +35,20 @@ _METHODS[2] = {
 }
 
 
+class Caller(Protocol):
+    """What the task API needs of a connection; see `rpc.client.Client`."""
+
+    async def unary(
+        self, method: Method, request: Message, *, metadata: Metadata = (), timeout_s: float | None = None
+    ) -> Any: ...
+
+
 class TaskApi:
     """Calls of one shim in one namespace. Errors are those that the shim answers, or that its connection ends with."""
 
     __slots__ = ("_client", "_metadata", "_methods")
 
-    def __init__(self, client: Client, bootstrap: Bootstrap, namespace: str) -> None:
+    def __init__(self, client: Caller, bootstrap: Bootstrap, namespace: str) -> None:
         self._client = client
         self._methods = _METHODS[3 if bootstrap.version >= 3 else 2]
         key = NAMESPACE_HEADER if bootstrap.protocol == GRPC else NAMESPACE_TTRPC

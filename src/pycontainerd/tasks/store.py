@@ -144,7 +144,7 @@ class Tasks:
         """Waits for the end of the task or an exec. Raises what the connection ends with if the shim dies."""
         shim = await self._shim(namespace, id_)
         try:
-            return await shim.api.wait(id_, exec_id)
+            return await self.manager.end_of(shim, exec_id)
         except ConnectionClosed:
             if exec_id:
                 raise NotFound("") from None

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from pycontainerd.rpc.call import NAMESPACE_HEADER, Call
 from pycontainerd.rpc.service import ServiceTable
 from pycontainerd.rpc.sockets import listen_unix
 from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
+from pycontainerd.runtime.background import Background
 from pycontainerd.runtime.discovery import Discovery
 from pycontainerd.runtime.executable import Surroundings
 from pycontainerd.runtime.manager import ShimManager, Timeouts
@@ -136,11 +137,7 @@ class House:
     @asynccontextmanager
     async def open(cls, place: Place, *, timeouts: Timeouts | None = None) -> AsyncIterator[House]:
         """Builds the parts as their plugins do, finds the shims that are there, and serves events of shims."""
-        async with asyncio.TaskGroup() as group:
-
-            def spawn(coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
-                group.create_task(coroutine, name=name)
-
+        async with Background() as background:
             exchange = Exchange(SystemClock())
             about = _surroundings(place)
             spawner = Spawner(about.socket_dir)
@@ -149,7 +146,7 @@ class House:
                 discovery=Discovery([os.fspath(peers.OURS)], os.fspath(peers.STOCK)),
                 ours=OurShims(about, spawner),
                 exchange=exchange,
-                spawn=spawn,
+                spawn=background.spawn,
                 clock=SystemClock(),
                 timeouts=timeouts or Timeouts(),
             )
@@ -163,13 +160,12 @@ class House:
             )
             house = cls(place, exchange, tasks, recovery)
             server = await _serve_events(place, exchange)
-            noting = group.create_task(note_told(exchange, manager.shims), name="note told exits")
+            background.spawn(note_told(exchange, manager.shims), name="note told exits")
             await recovery.run()
             tasks.recovered.set()
             try:
                 yield house
             finally:
-                noting.cancel()
                 await manager.close()
                 await spawner.close()
                 await server.close()

@@ -33,12 +33,6 @@ class Shim:
             raise Unimplemented(f"service {method.path}")
         return self._answer or method.response()
 
-    def stream(self, method: Method, *, metadata: Metadata = (), timeout_s: float | None = None) -> Any:
-        raise AssertionError(method)
-
-    async def close(self) -> None:
-        raise AssertionError
-
 
 def api(shim: Shim, version: int, protocol: str = "ttrpc") -> TaskApi:
     return TaskApi(shim, Bootstrap(version, "unix:///x", protocol), "ns")
