@@ -164,6 +164,8 @@ class ShimProcess:
         finally:
             shim.clear()
             shim.stop_listening()
+            for log in shim.logs.values():
+                os.close(log)
 
     @property
     def bundle(self) -> Path:
@@ -184,9 +186,6 @@ class ShimProcess:
             self.listening.close()
             self.listening = None
             (self.base / "events").unlink()
-        for log in self.logs.values():
-            os.close(log)
-        self.logs.clear()
 
     def log_of(self, id_: str) -> str:
         """What the shim has logged so far."""

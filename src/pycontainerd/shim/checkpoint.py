@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.errors import InvalidArgument
 
@@ -32,7 +34,7 @@ class Checkpoint:
             raise InvalidArgument(f"checkpoint options of type {options.type_url} are no {name}")
         try:
             parsed = runc_pb2.CheckpointOptions.FromString(options.value)
-        except ValueError as error:
+        except DecodeError as error:
             raise InvalidArgument(f"checkpoint options: {error}") from error
         flags = {
             "--tcp-established": parsed.open_tcp,

@@ -6,6 +6,7 @@ import os
 from typing import Any, Final
 
 import msgspec
+from google.protobuf.message import DecodeError
 
 from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.errors import InvalidArgument
@@ -39,7 +40,7 @@ def from_any(message: Any) -> Options:
         raise InvalidArgument(f"options of type {message.type_url} are none of the runc runtime")
     try:
         parsed = runc_pb2.Options.FromString(message.value)
-    except ValueError as error:
+    except DecodeError as error:
         raise InvalidArgument(f"options of the runc runtime: {error}") from error
     return Options(**{name: getattr(parsed, name) for name in Options.__struct_fields__})
 

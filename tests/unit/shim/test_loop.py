@@ -1,0 +1,211 @@
+"""The shim's scheduler: what coroutines wait for, and what cancels them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from pycontainerd.shim.loop import Cancelled, Lock, Loop
+
+
+def run(body: Callable[[Loop], Awaitable[None]]) -> None:
+    errors: list[BaseException] = []
+    loop = Loop(lambda name, error: errors.append(error))
+
+    async def main() -> None:
+        await body(loop)
+
+    loop.run(main())
+    if errors:
+        raise errors[0]
+
+
+def test_a_waiter_wakes_all_who_wait_and_keeps_its_first_result() -> None:
+    async def body(loop: Loop) -> None:
+        waiter, got = loop.waiter(), []
+
+        async def wait() -> None:
+            got.append(await waiter)
+
+        tasks = [loop.spawn(wait(), name=f"wait {number}") for number in range(3)]
+        await loop.sleep(0)
+        waiter.set(1)
+        waiter.set(2)
+        waiter.fail(ValueError())
+        for task in tasks:
+            await task.ended
+        assert (got, await waiter) == ([1, 1, 1], 1)
+
+    run(body)
+
+
+def test_a_cancelled_task_cleans_up_and_the_others_go_on() -> None:
+    async def body(loop: Loop) -> None:
+        seen = []
+
+        async def wait() -> None:
+            try:
+                await loop.waiter()
+            except Cancelled:
+                await loop.sleep(0)
+                seen.append("cleaned")
+                raise
+
+        task = loop.spawn(wait(), name="wait")
+        await loop.sleep(0)
+        task.cancel()
+        await task.ended
+        task.cancel()
+        assert seen == ["cleaned"]
+
+    run(body)
+
+
+def test_a_task_that_is_cancelled_before_it_began_never_begins() -> None:
+    async def body(loop: Loop) -> None:
+        began = []
+
+        async def begin() -> None:
+            began.append(1)
+
+        loop.spawn(begin(), name="begin").cancel()
+        await loop.sleep(0)
+        assert began == []
+
+    run(body)
+
+
+def test_an_error_of_a_task_reaches_the_hook_with_its_name() -> None:
+    told: list[tuple[str, str]] = []
+    loop = Loop(lambda name, error: told.append((name, str(error))))
+
+    async def fail() -> None:
+        raise ValueError("what")
+
+    async def main() -> None:
+        await loop.spawn(fail(), name="failing").ended
+
+    loop.run(main())
+    assert told == [("failing", "what")]
+
+
+def test_timers_come_in_order_and_a_cancelled_one_never() -> None:
+    async def body(loop: Loop) -> None:
+        seen: list[int] = []
+        loop.call_later(0.02, lambda: seen.append(2))
+        loop.call_later(0.01, lambda: seen.append(1))
+        loop.call_later(0.015, lambda: seen.append(9)).cancel()
+        await loop.sleep(0.03)
+        assert seen == [1, 2]
+
+    run(body)
+
+
+def test_cancelled_timers_do_not_pile_up() -> None:
+    async def body(loop: Loop) -> None:
+        for _ in range(1000):
+            loop.call_later(3600, lambda: None).cancel()
+        assert len(loop._timers) < 100
+
+    run(body)
+
+
+def test_a_lock_lets_one_in_at_a_time_in_order_even_if_one_gives_up() -> None:
+    async def body(loop: Loop) -> None:
+        lock, order = Lock(loop), []
+
+        async def enter(number: int) -> None:
+            async with lock:
+                order.append(number)
+                await loop.sleep(0)
+
+        tasks = [loop.spawn(enter(number), name=f"{number}") for number in range(4)]
+        await loop.sleep(0)
+        tasks[2].cancel()
+        for task in tasks:
+            await task.ended
+        assert order == [0, 1, 3]
+        async with lock:
+            order.append(4)
+
+    run(body)
+
+
+def test_a_plain_file_is_always_ready_and_a_pipe_when_it_has_something() -> None:
+    async def body(loop: Loop) -> None:
+        file = os.open("/dev/null", os.O_RDWR)
+        plain = os.open(__file__, os.O_RDONLY)
+        read, write = os.pipe()
+        await loop.writable(file)
+        await loop.readable(plain)
+        task, result = loop.begin(loop.readable(read), name="read")
+        await loop.sleep(0)
+        assert not result.done()
+        os.write(write, b"x")
+        await result
+        await task.ended
+        for fd in (file, plain, read, write):
+            loop.forget(fd)
+            os.close(fd)
+
+    run(body)
+
+
+def test_a_signal_arrives_in_the_loop() -> None:
+    async def body(loop: Loop) -> None:
+        waiter = loop.waiter()
+        loop.watch_signals([signal.SIGUSR2], waiter.set)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert await waiter == signal.SIGUSR2
+
+    before = signal.getsignal(signal.SIGUSR2)
+    try:
+        run(body)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_what_is_shielded_runs_to_its_end_without_its_caller() -> None:
+    async def body(loop: Loop) -> None:
+        gate, done = loop.waiter(), loop.waiter()
+
+        async def work() -> int:
+            await gate
+            done.set(7)
+            return 7
+
+        async def call() -> None:
+            await loop.shielded(work(), name="work")
+
+        task = loop.spawn(call(), name="call")
+        await loop.sleep(0)
+        task.cancel()
+        await task.ended
+        gate.set(None)
+        assert await done == 7
+
+    run(body)
+
+
+def test_the_error_of_what_is_shielded_is_its_callers() -> None:
+    async def body(loop: Loop) -> None:
+        async def work() -> None:
+            raise ValueError("what")
+
+        with pytest.raises(ValueError, match="what"):
+            await loop.shielded(work(), name="work")
+
+    run(body)
+
+
+def test_waiting_with_a_limit_tells_which_came_first() -> None:
+    async def body(loop: Loop) -> None:
+        never, now = loop.waiter(), loop.waiter()
+        now.set(None)
+        assert not await loop.first_within(never, 0.01)
+        assert await loop.first_within(now, 60)
+
+    run(body)
