@@ -101,6 +101,14 @@ class Stream:
             window -= len(part)
         self.end()
 
+    def drain(self, into: bytearray) -> None:
+        """Receives bytes until the daemon ends the stream."""
+        self.send(types_pb2.WindowUpdate(update=2 * PART))
+        for message in self:
+            part = types_pb2.Data.FromString(message.value).data
+            into += part
+            self.send(types_pb2.WindowUpdate(update=len(part)))
+
     def close(self) -> None:
         self.end()
         self._call.cancel()
@@ -161,6 +169,28 @@ class Transfers:
             for helper in helpers:
                 helper.join()
             return found
+
+    def echo(self, data: bytes) -> bytes:
+        """What comes back of *data* that is sent from stream to stream."""
+        for _ in range(ATTEMPTS):
+            with self.stream("import") as sent, self.stream("export") as received:
+                back = bytearray()
+                helpers = [
+                    threading.Thread(target=sent.feed, args=(data,)),
+                    threading.Thread(target=received.drain, args=(back,)),
+                ]
+                for helper in helpers:
+                    helper.start()
+                source = types_pb2.ImageImportStream(stream=sent.name)
+                answer = self.transfer(source, types_pb2.ImageExportStream(stream=received.name))
+                if answer == NO_STREAM:
+                    sent.close()
+                    received.close()
+                for helper in helpers:
+                    helper.join()
+                if answer != NO_STREAM:
+                    return bytes(back)
+        raise AssertionError(f"a stream was not found {ATTEMPTS} times")
 
     def transfer(self, source: Message, target: Message, *, lease: str = "", progress: str = "") -> str:
         request = transfer_pb2.TransferRequest(source=packed(source), destination=packed(target))

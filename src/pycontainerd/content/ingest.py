@@ -130,8 +130,9 @@ class Ingest:
         os.fsync(self._sink)
         faults.reach("content.commit.synced")
         parent = os.path.dirname(target)
-        disk.make_directory(os.path.dirname(parent))
-        disk.make_directory(parent)
+        if not os.path.isdir(parent):
+            disk.make_directory(os.path.dirname(parent))
+            disk.make_directory(parent)
         os.rename(self._data, target)
         faults.reach("content.commit.renamed")
         disk.sync_directory(parent)
@@ -224,8 +225,8 @@ def _hash_file(descriptor: int, running: _Hash) -> int:
 
 
 def _remove(directory: str) -> None:
-    """Removes the directory, by the names that it should hold before whatever else it may hold."""
-    for name in ("data", "ref", "startedat", "updatedat", "total"):
+    """Removes the directory with the files that it should hold, and whatever else it may hold."""
+    for name in ("ref", "startedat", "updatedat"):
         with suppress(FileNotFoundError):
             os.unlink(os.path.join(directory, name))
     try:

@@ -392,3 +392,8 @@ def test_a_tag_ends_as_with_stock(both: tuple[Transfers, Transfers], case: str) 
         answers.append(side.transfer(store(source), target))
     assert answers[0] == answers[1]
     assert both[0].left() == both[1].left()
+
+
+def test_an_echo_gives_back_what_was_sent(both: tuple[Transfers, Transfers]) -> None:
+    data = bytes(range(256)) * 1_000
+    assert [side.echo(data) for side in both] == [data, data]

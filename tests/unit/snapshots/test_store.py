@@ -1,0 +1,252 @@
+"""The namespaces' view of snapshots: remote targets, what is undone when a backend fails, what is collected."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from pycontainerd.errors import AlreadyExists, Error, InvalidArgument, NotFound, Unavailable, Unknown
+from pycontainerd.ids import RandomIds
+from pycontainerd.leases.store import LeaseStore
+from pycontainerd.metadata.database import Database
+from pycontainerd.mounts.model import Mount
+from pycontainerd.snapshots.backend import Also
+from pycontainerd.snapshots.local import LocalSnapshotter
+from pycontainerd.snapshots.model import LABEL_TARGET, Info, Kind, Mounts, Usage
+from pycontainerd.snapshots.overlayfs import overlayfs
+from pycontainerd.snapshots.store import SnapshotStore
+from pycontainerd.threads import Threads
+from tests.harness.clocks import ManualClock
+from tests.harness.stores import Published
+
+
+class Remote:
+    """A backend elsewhere: it has layers before anybody prepares them, and may fail."""
+
+    capabilities: frozenset[str] = frozenset()
+
+    def __init__(self, known: Sequence[Info] = (), failure: Error | None = None) -> None:
+        self.known = {info.name: info for info in known}
+        self.failure = failure
+        self.removed: list[str] = []
+        self.entered = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    def bind(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(
+        self, key: str, parent: str, labels: Mapping[str, str], *, view: bool = False, also: Also | None = None
+    ) -> Mounts:
+        self.entered.set()
+        await self.go.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.known[key] = Info(key, Kind.ACTIVE, parent, 0, 0, dict(labels))
+        if also is not None:
+            await self._database.write(also)
+        return (Mount("bind", key),)
+
+    async def stat(self, key: str) -> Info:
+        return self.known[key]
+
+    async def find_committed(self, label: str, value: str) -> Sequence[Info]:
+        return [info for info in self.known.values() if info.labels.get(label) == value]
+
+    async def keys(self) -> Sequence[str]:
+        return list(self.known)
+
+    async def remove(self, key: str) -> None:
+        self.removed.append(key)
+        del self.known[key]
+
+    async def cleanup(self) -> None:
+        self.removed.append("cleanup")
+
+    async def infos(self, keys: Sequence[str]) -> Mapping[str, Info]:
+        return {key: self.known[key] for key in keys if key in self.known}
+
+    async def update(self, key: str, labels: Mapping[str, str]) -> Info:
+        return self.known[key]
+
+    async def usage(self, key: str) -> Usage:
+        return Usage()
+
+    async def mounts(self, key: str) -> Mounts:
+        return ()
+
+    async def commit(
+        self, name: str, key: str, labels: Mapping[str, str], *, parent: str = "", also: Also | None = None
+    ) -> None:
+        self.known[name] = Info(name, Kind.COMMITTED, self.known.pop(key).parent, 0, 0, dict(labels))
+        if also is not None:
+            await self._database.write(also)
+
+
+def run(scratch: Path, body: Callable[[Database, LeaseStore, Published], Awaitable[None]]) -> None:
+    async def main() -> None:
+        with Database.open(scratch / "meta.sqlite", ManualClock(), sync=False) as database:
+            leases = LeaseStore(database, RandomIds())
+            await leases.create("ns", "l", {})
+            await body(database, leases, Published())
+
+    asyncio.run(main())
+
+
+def over(
+    backend: Remote | LocalSnapshotter, database: Database, leases: LeaseStore, events: Published
+) -> SnapshotStore:
+    backend.bind(database)
+    return SnapshotStore("test", backend, database, leases, events)
+
+
+async def held(leases: LeaseStore) -> list[str]:
+    return [resource.name for resource in await leases.resources("ns", "l")]
+
+
+def remote(name: str, parent: str = "") -> Info:
+    return Info(name, Kind.COMMITTED, parent, 5, 6, {LABEL_TARGET: "layer"})
+
+
+def test_a_layer_that_the_backend_has_is_adopted_instead_of_prepared(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        store = over(Remote([remote("elsewhere")], AlreadyExists("layer")), database, leases, events)
+        with pytest.raises(AlreadyExists, match='target snapshot "layer"'):
+            await store.prepare("ns", "key", "", {LABEL_TARGET: "layer", "x": "y"}, lease="l")
+        info = await store.stat("ns", "layer")
+        assert (info.kind, info.parent) == (Kind.COMMITTED, "")
+        assert await held(leases) == ["layer"]
+        with pytest.raises(NotFound):
+            await store.stat("ns", "key")
+        assert events.topics == []
+
+    run(scratch, body)
+
+
+@pytest.mark.parametrize(
+    ("known", "labels", "kind"),
+    [
+        ([], {LABEL_TARGET: "layer"}, NotFound),
+        ([remote("elsewhere", "other")], {LABEL_TARGET: "layer"}, InvalidArgument),
+        ([remote("elsewhere")], {}, Unknown),
+    ],
+)
+def test_a_layer_that_does_not_fit_is_not_adopted(
+    scratch: Path, known: list[Info], labels: dict[str, str], kind: type[Error]
+) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        store = over(Remote(known, AlreadyExists("layer")), database, leases, events)
+        with pytest.raises(kind):
+            await store.prepare("ns", "key", "", labels, lease="l")
+        assert [batch async for batch in store.list_snapshots("ns")] == []
+        assert await held(leases) == []
+
+    run(scratch, body)
+
+
+def test_what_a_backend_fails_to_make_leaves_no_name(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        backend = Remote(failure=Unavailable("away"))
+        store = over(backend, database, leases, events)
+        with pytest.raises(Unavailable):
+            await store.prepare("ns", "key", lease="l")
+        assert await held(leases) == []
+        backend.failure = None
+        await store.prepare("ns", "key")
+        assert events.topics == ["/snapshot/prepare"]
+
+    run(scratch, body)
+
+
+def test_a_name_is_taken_while_its_snapshot_is_made_but_not_seen(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        backend = Remote()
+        backend.go.clear()
+        store = over(backend, database, leases, events)
+        async with asyncio.TaskGroup() as group:
+            making = group.create_task(store.prepare("ns", "key"))
+            await backend.entered.wait()
+            with pytest.raises(AlreadyExists):
+                await store.prepare("ns", "key")
+            with pytest.raises(NotFound):
+                await store.stat("ns", "key")
+            backend.go.set()
+            await making
+        assert (await store.stat("ns", "key")).kind is Kind.ACTIVE
+
+    run(scratch, body)
+
+
+def test_a_cancelled_preparation_leaves_no_name(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        backend = Remote()
+        backend.go.clear()
+        store = over(backend, database, leases, events)
+        async with asyncio.TaskGroup() as group:
+            making = group.create_task(store.prepare("ns", "key", lease="l"))
+            await backend.entered.wait()
+            making.cancel()
+        assert await held(leases) == []
+        backend.go.set()
+        await store.prepare("ns", "key")
+
+    run(scratch, body)
+
+
+def test_only_what_no_row_needs_is_collected(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        backend = Remote([remote("orphan")])
+        store = over(backend, database, leases, events)
+        await store.prepare("ns", "kept")
+        backend.go.clear()
+        backend.entered.clear()
+        async with asyncio.TaskGroup() as group:
+            making = group.create_task(store.prepare("ns", "coming"))
+            await backend.entered.wait()
+            await store.collect()
+            backend.go.set()
+            await making
+        assert backend.removed == ["orphan", "cleanup"]
+        await store.remove("ns", "kept")
+        await store.collect()
+        assert list(backend.known) == ["ns/2/coming"]
+
+    run(scratch, body)
+
+
+def test_a_removed_chain_goes_children_first_with_its_directories(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        with Threads("snapshots", most=2) as threads:
+            store = over(overlayfs(scratch / "o", threads), database, leases, events)
+            parent = ""
+            for name in ("a", "b", "c"):
+                await store.prepare("ns", f"{name}-active", parent)
+                await store.commit("ns", name, f"{name}-active")
+                parent = name
+            for name in ("c", "b", "a"):
+                await store.remove("ns", name)
+            await store.collect()
+        assert os.listdir(scratch / "o/snapshots") == []
+        assert events.topics == ["/snapshot/prepare", "/snapshot/commit"] * 3 + ["/snapshot/remove"] * 3
+
+    run(scratch, body)
+
+
+def test_a_snapshot_that_is_removed_while_it_is_committed_is_not_committed(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        with Threads("snapshots", most=2) as threads:
+            store = over(overlayfs(scratch / "o", threads), database, leases, events)
+            await store.prepare("ns", "active")
+            results = await asyncio.gather(
+                store.commit("ns", "name", "active"), store.remove("ns", "active"), return_exceptions=True
+            )
+            assert sum(isinstance(result, NotFound) for result in results) == 1
+            shown = [info.name async for batch in store.list_snapshots("ns") for info in batch]
+            assert shown == ([] if isinstance(results[0], NotFound) else ["name"])
+
+    run(scratch, body)
