@@ -40,6 +40,9 @@ SANDBOX: Final = "sandbox"
 SOCKETS: Final = "s"
 INIT_PID: Final = "init.pid"
 
+READ_LIMIT: Final = 16 << 20
+"""Bytes that are read of a file in a bundle: a spec comes in one gRPC message."""
+
 faults.declare(
     "runtime.bundle.made",
     "runtime.bundle.filled",
@@ -118,6 +121,10 @@ class Bundle:
         """The shim's executable, or nothing if it was not noted."""
         return self._read(BINARY_PATH).decode(errors="replace").strip()
 
+    def read_spec(self) -> bytes:
+        """The container's spec, nothing if it is missing."""
+        return self._read(CONFIG)
+
     def read_sandbox(self) -> str:
         return self._read(SANDBOX).decode(errors="replace").strip()
 
@@ -165,7 +172,7 @@ class Bundle:
     def _read(self, name: str) -> bytes:
         try:
             with open(self.file(name), "rb", buffering=0) as file:
-                return file.read(64 << 10)
+                return file.read(READ_LIMIT)
         except FileNotFoundError:
             return b""
 

@@ -32,7 +32,7 @@ from pycontainerd.runtime.model import Exit, Payload
 from pycontainerd.runtime.registry import Registry
 from pycontainerd.runtime.shim import Shim
 from pycontainerd.runtime.spawned import OurShims
-from pycontainerd.runtime.spec import SpecView
+from pycontainerd.runtime.spec import SpecView, view
 from pycontainerd.runtime.task_api import TaskApi
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class ShimManager:
             shim.log.close()
 
     async def start(
-        self, bundle: Bundle, binary: ShimBinary, spec: bytes, view: SpecView, options: Payload | None
+        self, bundle: Bundle, binary: ShimBinary, spec: bytes, seen: SpecView, options: Payload | None
     ) -> Shim:
         """Makes *bundle* and a shim that serves it; whatever was made is gone again if that fails.
 
@@ -112,8 +112,7 @@ class ShimManager:
         try:
             log = LogCopy(bundle.open_log())
             try:
-                bootstrap = await self._process(bundle, binary, spec, view, options)
-                faults.reach("runtime.shim.started")
+                bootstrap = await self._process(bundle, binary, spec, seen, options)
                 shim = await self._connected(bundle, binary, bootstrap, log)
             except BaseException:
                 log.close()
@@ -124,8 +123,12 @@ class ShimManager:
         return shim
 
     def guess(self, bundle: Bundle) -> Bootstrap:
-        """Where a shim of ours, if there is one, serves a bundle that does not tell it."""
-        return self._ours.bootstrap(bundle.namespace, bundle.id)
+        """Where a shim for runc, ours or stock's, serves a bundle that does not tell it, if one was started."""
+        try:
+            group = view(bundle.read_spec()).group()
+        except Unknown:
+            group = None
+        return self._ours.bootstrap(bundle.namespace, group or bundle.id)
 
     def keep(self, shim: Shim) -> None:
         """Registers *shim* and watches over it from now on."""
@@ -237,21 +240,22 @@ class ShimManager:
         await self.finish(body(), name)
 
     async def _process(
-        self, bundle: Bundle, binary: ShimBinary, spec: bytes, view: SpecView, options: Payload | None
+        self, bundle: Bundle, binary: ShimBinary, spec: bytes, seen: SpecView, options: Payload | None
     ) -> Bootstrap:
         """A process that serves *bundle*, which is filled meanwhile if the shim is ours."""
         if not binary.ours:
-            await asyncio.to_thread(self._fill, bundle, binary, spec, view)
+            await asyncio.to_thread(self._fill, bundle, binary, spec, seen)
             bootstrap = await executable.start(self.about, binary, bundle, options)
         else:
-            filling = asyncio.to_thread(self._fill, bundle, binary, spec, view)
-            bootstrap = await _both(self._ours.start(bundle, view.group()), filling)
+            filling = asyncio.to_thread(self._fill, bundle, binary, spec, seen)
+            bootstrap = await _both(self._ours.start(bundle, seen.group()), filling)
+        faults.reach("runtime.shim.started")
         bundle.write_bootstrap(bootstrap)
         faults.reach("runtime.bootstrap.written")
         return bootstrap
 
-    def _fill(self, bundle: Bundle, binary: ShimBinary, spec: bytes, view: SpecView) -> None:
-        bundle.fill(spec, view.root_gid())
+    def _fill(self, bundle: Bundle, binary: ShimBinary, spec: bytes, seen: SpecView) -> None:
+        bundle.fill(spec, seen.root_gid())
         bundle.write_binary_path(binary.path)
 
     async def _connected(self, bundle: Bundle, binary: ShimBinary, bootstrap: Bootstrap, log: LogCopy) -> Shim:

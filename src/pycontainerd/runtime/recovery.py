@@ -24,7 +24,6 @@ from typing import Final
 
 from pycontainerd.errors import DeadlineExceeded, Error, NotFound
 from pycontainerd.log import fields
-from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.discovery import ShimBinary
 from pycontainerd.runtime.manager import ShimManager
@@ -117,10 +116,9 @@ class Recovery:
 
     async def _load(self, bundle: Bundle) -> None:
         binary = self._binary(bundle)
-        bootstrap = bundle.read_bootstrap() or self._guess(bundle, binary)
+        # The daemon may have died before it could note where the shim serves.
+        bootstrap = bundle.read_bootstrap() or self._manager.guess(bundle)
         try:
-            if bootstrap is None:
-                raise NotFound("no shim was started")
             shim = await self._manager.load(bundle, binary, bootstrap)
         except Error as error:
             about = fields(id=bundle.id, namespace=bundle.namespace, error=error)
@@ -166,10 +164,6 @@ class Recovery:
         except Error:
             # It may be needed only to clean up, and says so then.
             return ShimBinary(path or "containerd-shim", ours=False)
-
-    def _guess(self, bundle: Bundle, binary: ShimBinary) -> Bootstrap | None:
-        """Where our shim would serve: the daemon may have died before it could note it."""
-        return self._manager.guess(bundle) if binary.ours else None
 
 
 def _untold(shim: Shim, state: State) -> list[Untold]:
