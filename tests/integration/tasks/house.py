@@ -9,12 +9,13 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import uvloop
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
@@ -169,8 +170,6 @@ class House:
                 await manager.close()
                 await spawner.close()
                 await server.close()
-                for _ in range(3):  # asyncio needs so many turns for a shim that is just being accepted
-                    await asyncio.sleep(0)
 
     async def __call__(self, method: str, **fields: Any) -> Any:
         """Calls a method of the tasks' service in the place's namespace."""
@@ -225,6 +224,12 @@ _requests: Final[dict[str, type[Message]]] = {
     "metrics": tasks_pb2.MetricsRequest,
     "wait": tasks_pb2.WaitRequest,
 }
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """Runs *story* on the loop that the daemon has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story)
 
 
 def process(*args: str) -> AnyMessage:

@@ -12,6 +12,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from pycontainerd.api.containerd.v1 import types_pb2 as process_pb2
 from pycontainerd.errors import Error
 from pycontainerd.rpc.status import Code, to_status
+from tests.integration.tasks import house
 from tests.integration.tasks.house import House, Place, mount, process
 
 Story = Callable[[House], Awaitable[None]]
@@ -19,10 +20,10 @@ Story = Callable[[House], Awaitable[None]]
 
 def run(place: Place, story: Story) -> None:
     async def body() -> None:
-        async with House.open(place) as house:
-            await story(house)
+        async with House.open(place) as opened:
+            await story(opened)
 
-    asyncio.run(body())
+    house.run(body())
 
 
 async def refused(house: House, method: str, **fields: Any) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.task_api import TaskApi
 from pycontainerd.shim import exit_record
-from tests.integration.tasks.house import House, Place, process
+from tests.integration.tasks.house import House, Place, process, run
 
 
 async def start(house: House, id_: str, *, pid: bool = False) -> Any:
@@ -65,7 +65,7 @@ def test_a_running_task_goes_on(place: Place) -> None:
                 await until("/tasks/exit", id_="c")
             await house("delete", container_id="c")
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_task_that_ended_meanwhile_is_there_with_its_exit_which_is_told_once(place: Place) -> None:
@@ -89,7 +89,7 @@ def test_a_task_that_ended_meanwhile_is_there_with_its_exit_which_is_told_once(p
             exits = [event for event in events if event.DESCRIPTOR.name == "TaskExit"]
             assert [(event.pid, event.exit_status) for event in exits] == [(pid, 137)]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_an_exit_that_was_told_is_not_told_again_by_the_next_daemon(place: Place) -> None:
@@ -110,7 +110,7 @@ def test_an_exit_that_was_told_is_not_told_again_by_the_next_daemon(place: Place
                 events = await until("/tasks/delete")
             assert [event.DESCRIPTOR.name for event in events] == ["TaskDelete"]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_an_exit_that_was_told_before_is_not_told_after_a_restart(place: Place) -> None:
@@ -130,7 +130,7 @@ def test_an_exit_that_was_told_before_is_not_told_after_a_restart(place: Place) 
                 events = await until("/tasks/delete")
             assert [event.DESCRIPTOR.name for event in events] == ["TaskDelete"]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_stopped_task_without_a_container_is_cleaned_up(place: Place) -> None:
@@ -148,7 +148,7 @@ def test_a_stopped_task_without_a_container_is_cleaned_up(place: Place) -> None:
             with pytest.raises(NotFound, match="task c not found"):
                 await house("get", container_id="c")
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_running_task_without_a_container_is_kept(place: Place) -> None:
@@ -161,7 +161,7 @@ def test_a_running_task_without_a_container_is_kept(place: Place) -> None:
         async with House.open(place) as house:
             assert [task.id for task in (await house("list")).tasks] == ["c"]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_shim_that_was_killed_meanwhile_is_cleaned_up_and_told(place: Place) -> None:
@@ -179,7 +179,7 @@ def test_a_shim_that_was_killed_meanwhile_is_cleaned_up_and_told(place: Place) -
                 exited, _ = await until("/tasks/delete")
             assert (exited.pid, exited.exit_status) == (pid, 137)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_task_that_was_only_created_is_kept(place: Place) -> None:
@@ -193,7 +193,7 @@ def test_a_task_that_was_only_created_is_kept(place: Place) -> None:
             answer = await house("get", container_id="c")
             assert answer.process.status == process_pb2.RUNNING
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_garbage_in_the_state_directory_is_removed(place: Place) -> None:
@@ -208,7 +208,7 @@ def test_garbage_in_the_state_directory_is_removed(place: Place) -> None:
         async with House.open(place):
             assert not [path for path in (empty, doomed, unborn, work) if path.exists()]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_bundle_that_can_not_be_read_holds_up_no_other(place: Place) -> None:
@@ -223,4 +223,4 @@ def test_a_bundle_that_can_not_be_read_holds_up_no_other(place: Place) -> None:
         async with House.open(place) as house:
             assert [task.id for task in (await house("list")).tasks] == ["good"]
 
-    asyncio.run(story())
+    run(story())
