@@ -13,7 +13,9 @@ from typing import Final
 from pycontainerd.diff.tar import header as tar
 from pycontainerd.diff.tar import pax
 from pycontainerd.diff.tar.errors import CutShort, FieldTooLong, InvalidHeader
-from pycontainerd.diff.tar.reader import SPECIAL_LIMIT
+
+SPECIAL_LIMIT: Final = 65_536
+"""Bytes of an extended header or a long name: it is read in the daemon's loop, and says no more than a name."""
 
 _SPECIAL: Final = frozenset({tar.PAX, tar.PAX_GLOBAL, tar.GNU_LONG_NAME, tar.GNU_LONG_LINK})
 

@@ -23,6 +23,9 @@ REFERENCE: Final = "containerd.io/gc.ref.content."
 DOCUMENTS_LIMIT: Final = 10_000
 """Manifests and indexes of one image."""
 
+CHILDREN_LIMIT: Final = 10_000
+"""What one document may point to; each becomes a label."""
+
 _CHECKPOINT_CONFIGS: Final = "application/vnd.containerd.container.checkpoint."
 
 Visit = Callable[[Descriptor, Sequence[Descriptor]], Awaitable[None]]
@@ -96,9 +99,12 @@ async def _read_children(context: Context, descriptor: Descriptor) -> tuple[Desc
     data = await context.content.read_all(context.namespace, digest, limit=DOCUMENT_LIMIT)
     documents.check(data)
     try:
-        return image.children(data, descriptor)
+        children = image.children(data, descriptor)
     except InvalidArgument as error:
         raise Unknown(error.message) from error
+    if len(children) > CHILDREN_LIMIT:
+        raise InvalidArgument(f"{descriptor.digest} points to more than {CHILDREN_LIMIT} others")
+    return children
 
 
 async def _label(context: Context, descriptor: Descriptor, children: Sequence[Descriptor]) -> None:

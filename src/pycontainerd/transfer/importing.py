@@ -6,6 +6,7 @@ file `oci-layout` is an OCI image layout; one with a `manifest.json` is what `do
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 from collections.abc import AsyncIterator
 from typing import Final
@@ -25,6 +26,8 @@ MANIFEST_FILE: Final = "manifest.json"
 
 MEMBER_LIMIT: Final = 100_000
 """Members of one archive; each file costs commits."""
+
+_EVENTS_IN_A_ROW: Final = 16
 
 
 async def read_archive(
@@ -121,6 +124,7 @@ class _Events:
         self._pieces = pieces
         self._events = iter(archive.feed(b""))
         self._over = False
+        self._count = 0
 
     async def next_member(self) -> Member | None:
         """The next member, None at the end of the archive. Raises CutShort inside of one."""
@@ -166,6 +170,10 @@ class _Events:
         raise Unknown(f"short read: expected {size} bytes but got {blob.size}: unexpected EOF")
 
     async def _next(self) -> Member | Data | End | None:
+        self._count += 1
+        if self._count % _EVENTS_IN_A_ROW == 0:
+            # What has come already is read without waiting: others must get their turn nevertheless.
+            await asyncio.sleep(0)
         while True:
             event = next(self._events, None)
             if event is not None:
