@@ -92,13 +92,14 @@ class Content(Api):
             ingest = Ingest(stream, ref, total, expected)
             ingest.offset = (await ingest.ask(request)).offset
             yield ingest
-            await stream.close_send()
+            if not ingest.over:
+                await stream.close_send()
 
 
 class Ingest:
     """An open ingest."""
 
-    __slots__ = ("_expected", "_stream", "_total", "offset", "ref")
+    __slots__ = ("_expected", "_stream", "_total", "offset", "over", "ref")
 
     def __init__(self, stream: ClientStream, ref: str, total: int, expected: str) -> None:
         self._stream = stream
@@ -106,11 +107,14 @@ class Ingest:
         self._expected = expected
         self.ref = ref
         self.offset = 0
+        self.over = False
 
     async def ask(self, request: content_pb2.WriteContentRequest) -> content_pb2.WriteContentResponse:
-        """Sends *request* and returns its answer. Raises as the daemon answers."""
+        """Sends *request* and returns its answer. Raises as the daemon answers, and then the ingest is over."""
+        self.over = True
         await self._stream.send(request)
         async for reply in self._stream:
+            self.over = request.action == content_pb2.COMMIT
             answer: content_pb2.WriteContentResponse = reply
             return answer
         raise DataLoss(f"ingest {self.ref}: the daemon ended the stream without an answer")

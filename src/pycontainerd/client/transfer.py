@@ -39,7 +39,8 @@ class Transfer(Api):
         source = transfer_pb2.ImageImportStream(stream=stream_id, force_compress=force_compress)
         async with opened(self._session, stream_id) as stream, Beside(self._session.driver) as helpers:
             helpers.start(send_bytes(stream, data), name="send archive")
-            await self.transfer(source, store, tell=tell)
+            # Were the archive to break off, the daemon would wait for the rest of it for ever.
+            await helpers.run(self.transfer(source, store, tell=tell))
 
     async def tag(self, source: str, *names: str) -> None:
         """Gives the target of the image *source* further names, whatever they named before. Raises NotFound."""

@@ -62,7 +62,7 @@ class GrpcClient(Endpoint):
         self, method: Method, request: Message | Encoded, *, metadata: Metadata = (), timeout_s: float | None = None
     ) -> Any:
         pieces, size = framed(request, self.message_limit)
-        call = ClientCall(self, method)
+        call = ClientCall(self, method, timeout_s)
         timer = self.driver.call_later(timeout_s, call.expire) if timeout_s is not None else None
         try:
             stream = await self.begin(call, metadata, timeout_s)

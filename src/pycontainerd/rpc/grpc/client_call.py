@@ -34,10 +34,11 @@ _UNREADABLE: Final = "grpc: failed to unmarshal the received message: proto: can
 class ClientCall:
     """A call from its first header to its status."""
 
-    __slots__ = ("_client", "_decompress", "_inbox", "ended", "error", "method", "room_waiter", "stream")
+    __slots__ = ("_client", "_decompress", "_expires_at", "_inbox", "ended", "error", "method", "room_waiter", "stream")
 
-    def __init__(self, client: GrpcClient, method: Method) -> None:
+    def __init__(self, client: GrpcClient, method: Method, timeout_s: float | None = None) -> None:
         self.method = method
+        self._expires_at = None if timeout_s is None else client.driver.now() + timeout_s
         self.stream: Stream | None = None
         self.ended = False
         self.error: Error | None = None
@@ -118,6 +119,10 @@ class ClientCall:
 
     def was_reset(self, code: int) -> None:
         """The server reset the stream."""
+        if code == ErrorCode.CANCEL and self._expires_at is not None and self._client.driver.now() >= self._expires_at:
+            # It saw the deadline a moment before our own timer did.
+            self.fail(DeadlineExceeded(""))
+            return
         status = status_of_reset(code)
         self.fail(from_status(status.code, status.message))
 
@@ -180,7 +185,7 @@ class GrpcClientStream:
 
     def __init__(self, client: GrpcClient, method: Method, metadata: Metadata, timeout_s: float | None) -> None:
         self._client = client
-        self._call = ClientCall(client, method)
+        self._call = ClientCall(client, method, timeout_s)
         self._metadata = metadata
         self._timeout_s = timeout_s
         self._timer: Timer | None = None
