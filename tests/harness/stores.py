@@ -19,6 +19,8 @@ from pycontainerd.leases.store import LeaseStore
 from pycontainerd.metadata.database import Database
 from pycontainerd.namespaces.store import NamespaceStore
 from pycontainerd.rpc.call import check_identifier
+from pycontainerd.sandboxes import codec as sandbox_codec
+from pycontainerd.sandboxes.store import SandboxStore
 from tests.harness.clocks import ManualClock
 
 
@@ -48,6 +50,7 @@ class Stores:
     leases: LeaseStore
     images: ImageStore
     containers: ContainerStore
+    sandboxes: SandboxStore
 
     @classmethod
     @asynccontextmanager
@@ -64,6 +67,7 @@ class Stores:
                 leases,
                 ImageStore(database, leases, published, image_codec),
                 ContainerStore(database, published, container_codec),
+                SandboxStore(database, sandbox_codec),
             )
 
 

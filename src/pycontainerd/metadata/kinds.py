@@ -10,6 +10,9 @@ INGESTS: Final = "ingests"
 IMAGES: Final = "images"
 CONTAINERS: Final = "containers"
 LEASES: Final = "leases"
+SANDBOXES: Final = "sandboxes"
+STREAMS: Final = "streams"
+MOUNTS: Final = "mounts"
 SNAPSHOTS_PREFIX: Final = "snapshots/"
 
 

@@ -80,4 +80,4 @@ def replace(tx: Transaction, owner: int, labels: Mapping[str, str]) -> dict[str,
 
 def _mean(tx: Transaction, owner: int, said: Meaning) -> None:
     objects.set_edges(tx, owner, objects.LABELS, said.edges)
-    objects.set_root(tx, owner, said.root, said.expires_ns)
+    objects.set_root(tx, owner, said.root, said.expires_ns, said.used_ns)

@@ -79,11 +79,12 @@ def delete(tx: Transaction, id_: int, kind: str) -> None:
     tx.dirtied(kind)
 
 
-def set_root(tx: Transaction, id_: int, root: int, expires_ns: int | None) -> None:
-    """Says whether an object lives by itself (see `references`), and until when."""
+def set_root(tx: Transaction, id_: int, root: int, expires_ns: int | None, used_ns: int | None = None) -> None:
+    """Says whether an object lives by itself (see `references`), and until when; and when it was used last."""
     changed = tx.execute(
-        "UPDATE objects SET root = ?1, expires_ns = ?2 WHERE id = ?3 AND (root <> ?1 OR expires_ns IS NOT ?2)",
-        (root, expires_ns, id_),
+        "UPDATE objects SET root = ?1, expires_ns = ?2, used_ns = ?4"
+        " WHERE id = ?3 AND (root <> ?1 OR expires_ns IS NOT ?2 OR used_ns IS NOT ?4)",
+        (root, expires_ns, id_, used_ns),
     )
     # What is past when it is said waits for the next collection, as it always did: it may be about to be leased.
     if expires_ns is not None and expires_ns > tx.now_ns and changed.rowcount:
@@ -94,9 +95,10 @@ def set_edges(tx: Transaction, owner: int, origin: str, edges: Iterable[Edge]) -
     """Makes *edges* the only ones of *owner* that come from *origin*. They lie in the owner's namespace."""
     wanted = set(edges)
     stored = {
-        Edge(kind, name, bool(back), bool(flat))
-        for kind, name, back, flat in tx.execute(
-            "SELECT kind, name, back, flat FROM edges WHERE owner = ? AND origin = ?", (owner, origin)
+        Edge(kind, name, bool(back), bool(flat), within_ns, beyond_ns)
+        for kind, name, back, flat, within_ns, beyond_ns in tx.execute(
+            "SELECT kind, name, back, flat, within_ns, beyond_ns FROM edges WHERE owner = ? AND origin = ?",
+            (owner, origin),
         )
     }
     for edge in stored - wanted:
@@ -111,9 +113,9 @@ def set_edges(tx: Transaction, owner: int, origin: str, edges: Iterable[Edge]) -
 def add_edge(tx: Transaction, owner: int, origin: str, edge: Edge) -> None:
     """Adds one edge of *owner*, if it isn't there."""
     tx.execute(
-        "INSERT INTO edges (owner, origin, back, flat, namespace, kind, name)"
-        " SELECT id, ?, ?, ?, namespace, ?, ? FROM objects WHERE id = ? ON CONFLICT DO NOTHING",
-        (origin, int(edge.back), int(edge.flat), edge.kind, edge.name, owner),
+        "INSERT INTO edges (owner, origin, back, flat, namespace, kind, name, within_ns, beyond_ns)"
+        " SELECT id, ?, ?, ?, namespace, ?, ?, ?, ? FROM objects WHERE id = ? ON CONFLICT DO NOTHING",
+        (origin, int(edge.back), int(edge.flat), edge.kind, edge.name, edge.within_ns, edge.beyond_ns, owner),
     )
 
 

@@ -4,6 +4,8 @@
              ├─ edges            what it needs, or what needs it: by labels, parent, target, lease
              ├─ images ── annotations
              ├─ containers
+             ├─ sandboxes
+             ├─ mounts           activations; `directory` is where they are mounted
              ├─ blobs            per namespace; the bytes lie once on disk
              ├─ ingests
              └─ snapshots        per namespace; `backend` names a row of the snapshotter
@@ -17,8 +19,11 @@ remembers can't come to mean something else.
     objects.reserved    1 while its backend is at work; invisible, kept by the collector; dropped at the next start
     objects.root        0 lives by what needs it, 1 lives by itself, 2 does too, but only what it names lives by it
     objects.expires_ns  when a root stops being one
+    objects.used_ns     when its clients say that it was used last
     edges.back          0: the owner needs what is named; 1: what is named holds the owner
     edges.flat          1: followed as well where only the named object is to live
+    edges.within_ns     if this or the next is set, the edge holds only while what is named was used less than so long
+    edges.beyond_ns     ago, or more than so long ago
 
 Times are nanoseconds since 1970 UTC, clamped to 64 bits. Texts compare by bytes, as listings are sorted.
 """
@@ -150,7 +155,28 @@ CREATE TABLE sequences (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_OBJECTS + _THINGS + _BACKENDS,)
+_SANDBOXES: Final = """
+CREATE TABLE sandboxes (
+    id INTEGER PRIMARY KEY REFERENCES objects (id) ON DELETE CASCADE,
+    wire BLOB NOT NULL
+) STRICT;
+"""
+
+_CONDITIONS: Final = """
+ALTER TABLE objects ADD COLUMN used_ns INTEGER;
+ALTER TABLE edges ADD COLUMN within_ns INTEGER;
+ALTER TABLE edges ADD COLUMN beyond_ns INTEGER;
+"""
+
+_MOUNTS: Final = """
+CREATE TABLE mounts (
+    id INTEGER PRIMARY KEY REFERENCES objects (id) ON DELETE CASCADE,
+    directory INTEGER NOT NULL UNIQUE,
+    wire BLOB NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_OBJECTS + _THINGS + _BACKENDS, _SANDBOXES + _CONDITIONS + _MOUNTS)
 """Number n of this tuple, counted from 1, leads from version n - 1 to n (`PRAGMA user_version`)."""
 
 LATEST: Final = len(MIGRATIONS)

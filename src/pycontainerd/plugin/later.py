@@ -43,7 +43,6 @@ ttrpc_otelttrpc = _later(types.TTRPC, "otelttrpc")
 differ_erofs = _later(types.DIFFER, "erofs", requires=[types.METADATA], config=sections.Erofs)
 mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADATA, types.MOUNT_HANDLER])
 grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
-sandbox_store_local = _later(types.SANDBOX_STORE, "local", requires=[types.METADATA])
 cri_images = _later(
     types.CRI,
     "images",
@@ -65,10 +64,6 @@ podsandbox_controller_podsandbox = _later(
     requires=[types.EVENT, types.LEASE, types.SANDBOX_STORE, types.TRANSFER, types.CRI, types.SERVICE, types.WARNING],
 )
 sandbox_controller_shim = _later(types.SANDBOX_CONTROLLER, "shim", requires=[types.SHIM, types.EVENT])
-grpc_sandbox_controllers = _later(
-    types.GRPC, "sandbox-controllers", requires=[types.POD_SANDBOX_CONTROLLER, types.SANDBOX_CONTROLLER, types.EVENT]
-)
-grpc_sandboxes = _later(types.GRPC, "sandboxes", requires=[types.SANDBOX_STORE])
 grpc_cri = _later(
     types.GRPC,
     "cri",

@@ -37,6 +37,7 @@ from tests.integration.metadata.questions import (
     update_image,
     update_namespace,
 )
+from tests.integration.metadata.sandbox_chains import CONTROLLERS, SANDBOX_CREATE, SANDBOX_UPDATE
 
 EXPIRING: Final = {"containerd.io/gc.expire": "2199-01-01T00:00:00Z"}
 
@@ -348,6 +349,9 @@ CHAINS: Final[dict[str, Chain]] = {
     "container-update": CONTAINER_UPDATE,
     "leases": LEASE_CHAIN,
     "namespaces": NAMESPACE_CHAIN,
+    "sandbox-create": SANDBOX_CREATE,
+    "sandbox-update": SANDBOX_UPDATE,
+    "sandbox-controllers": CONTROLLERS,
 }
 
 WITHOUT_PART: Final = {

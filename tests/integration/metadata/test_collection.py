@@ -22,22 +22,6 @@ from tests.integration.metadata.questions import IMAGES, LEASES
 PAST: Final = "2001-01-01T00:00:00Z"
 FUTURE: Final = "2199-01-01T00:00:00Z"
 
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module", params=[STOCK, OURS], ids=str)
-def daemon(request: pytest.FixtureRequest, session_base: Path) -> Iterator[Daemon]:
-    with Daemon.start(request.param, session_base / f"gc-{request.param}") as daemon:
-        yield daemon
-
-
-@pytest.fixture
-def house(daemon: Daemon) -> Iterator[House]:
-    with over_socket(daemon.address) as asker:
-        house = House(daemon, asker, f"gc{next(_numbers)}")
-        house.lease(HELPER)
-        yield house
-
 
 def test_an_image_holds_what_its_target_refers_to(house: House) -> None:
     layer, config, other = house.blob("layer"), house.blob("config"), house.blob("other")

@@ -13,7 +13,7 @@ import pytest
 from pycontainerd.errors import DataLoss, FailedPrecondition, InvalidArgument, Unavailable
 from pycontainerd.metadata import objects
 from pycontainerd.metadata.database import Committed, Database
-from pycontainerd.metadata.schema import LATEST
+from pycontainerd.metadata.schema import APPLICATION_ID, LATEST, MIGRATIONS
 from pycontainerd.metadata.transaction import Transaction, find_namespace
 from tests.harness.clocks import START_NS, ManualClock
 
@@ -317,6 +317,28 @@ def test_a_newer_file_is_refused(scratch: Path) -> None:
     connection.close()
     with pytest.raises(FailedPrecondition, match=f"schema version {LATEST + 1}, this program knows {LATEST} at most"):
         Database.open(scratch / "meta.sqlite", ManualClock())
+
+
+def test_a_file_of_the_first_version_is_migrated_and_keeps_what_it_has(scratch: Path) -> None:
+    connection = sqlite3.connect(scratch / "meta.sqlite")
+    connection.executescript(MIGRATIONS[0])
+    connection.execute("INSERT INTO objects (namespace, kind, name, created_ns, updated_ns) VALUES (0, 'k', 'a', 1, 2)")
+    connection.commit()
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+    async def test(database: Database) -> None:
+        kept, version = await database.read(
+            lambda c: (
+                c.execute("SELECT name, used_ns FROM objects").fetchall(),
+                c.execute("PRAGMA user_version").fetchone()[0],
+            )
+        )
+        assert kept == [("a", None)]
+        assert version == LATEST
+
+    with_database(scratch, test)
 
 
 def test_a_file_of_another_program_is_refused(scratch: Path) -> None:

@@ -11,10 +11,12 @@ from pycontainerd.metadata import fieldmask, kinds, labels, objects
 from pycontainerd.metadata.references import NOT_ROOT, ROOT_FLAT, ROOT_WHOLE, Edge, meaning
 from pycontainerd.metadata.times import parse_rfc3339
 from pycontainerd.metadata.transaction import Transaction
+from tests.harness.clocks import NS
 from tests.harness.stores import Stores, with_stores
 
 DIGEST = "sha256:" + "a" * 64
 OVERLAY = kinds.snapshots("overlayfs")
+HOUR = 3_600 * NS
 
 
 def test_key_and_value_have_4096_bytes_together() -> None:
@@ -51,12 +53,63 @@ def test_a_label_without_value_is_not_stored_and_one_without_key_is_refused() ->
         ("containerd.io/gc.bref.image/x", Edge(kinds.IMAGES, "v", back=True)),
         ("containerd.io/gc.bref.snapshot.overlayfs/x", Edge(OVERLAY, "v", back=True)),
         ("containerd.io/gc.brefx", None),
+        ("containerd.io/gc.ref.stream", Edge(kinds.STREAMS, "v")),
+        ("containerd.io/gc.ref.mount/x", Edge(kinds.MOUNTS, "v")),
+        ("containerd.io/gc.bref.mount", None),
         ("containerd.io/gc.root", None),
         ("xcontainerd.io/gc.ref.content", None),
     ],
 )
 def test_what_a_label_refers_to(key: str, edge: Edge | None) -> None:
     assert meaning(kinds.CONTENT, {key: "v"}).edges == (frozenset() if edge is None else {edge})
+
+
+CONDITION = "containerd.io/gc.cond.snapshot"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "edge"),
+    [
+        (f"{CONDITION}.overlayfs", "usedat<1m|k", Edge(OVERLAY, "k", within_ns=60 * NS)),
+        (f"{CONDITION}.overlayfs/any", "usedat>1m|k", Edge(OVERLAY, "k", beyond_ns=60 * NS)),
+        (f"{CONDITION}/overlayfs/any", "usedat>1m|k", Edge(OVERLAY, "k", beyond_ns=60 * NS)),
+        (f"{CONDITION}.overlayfs", "usedat<1m,foo,usedat<2m|k|l", Edge(OVERLAY, "k|l", within_ns=120 * NS)),
+        (f"{CONDITION}.overlayfs", "usedat<1m,usedat>1h,usedat>2h|k", Edge(OVERLAY, "k", False, False, 60 * NS, HOUR)),
+        (f"{CONDITION}.overlayfs", "usedat<-1s|k", Edge(OVERLAY, "k", within_ns=-NS)),
+        *[
+            (f"{CONDITION}.overlayfs", value, None)
+            for value in (
+                *("usedat<1m", "usedat<=1m|k", "usedat=1m|k", "usedat==1m|k", "usedat!=1m|k", "usedat<x|k", "usedat|k"),
+                *("size<1m|k", "|k", ""),
+            )
+        ],
+    ],
+)
+def test_what_a_condition_refers_to(key: str, value: str, edge: Edge | None) -> None:
+    expected = frozenset() if edge is None else {edge}
+    for kind in (kinds.CONTENT, kinds.IMAGES):
+        assert meaning(kind, {key: value}).edges == expected
+    for kind in (OVERLAY, kinds.CONTAINERS, kinds.SANDBOXES):
+        assert meaning(kind, {key: value}).edges == frozenset()
+
+
+def test_conditions_on_one_snapshot_are_alternatives_and_a_reference_needs_none() -> None:
+    two = {f"{CONDITION}.overlayfs/1": "usedat<1m|k", f"{CONDITION}.overlayfs/2": "usedat>1h|k"}
+    assert meaning(kinds.IMAGES, two).edges == {Edge(OVERLAY, "k", False, False, 60 * NS, HOUR)}
+    held = {**two, "containerd.io/gc.ref.snapshot.overlayfs": "k"}
+    assert meaning(kinds.IMAGES, held).edges == {Edge(OVERLAY, "k")}
+
+
+def test_only_snapshots_say_when_they_were_used() -> None:
+    said = {"containerd.io/gc.cond.value-usedat": "1970-01-01T00:00:05Z"}
+    assert meaning(OVERLAY, said).used_ns == 5 * NS
+    assert meaning(OVERLAY, {"containerd.io/gc.cond.value-usedat": "x"}).used_ns is None
+    assert meaning(kinds.IMAGES, said).used_ns is None
+
+
+def test_an_activation_is_kept_and_keeps_nothing() -> None:
+    said = {"containerd.io/gc.ref.content": "v", "containerd.io/gc.bref.container": "c"}
+    assert meaning(kinds.MOUNTS, said).edges == {Edge(kinds.CONTAINERS, "c", back=True)}
 
 
 def test_the_labels_of_leases_refer_to_nothing() -> None:
@@ -73,6 +126,8 @@ def test_the_labels_of_leases_refer_to_nothing() -> None:
         (OVERLAY, {"containerd.io/gc.expire": "2000-01-01T00:00:00Z"}, NOT_ROOT),
         (kinds.IMAGES, {}, ROOT_WHOLE),
         (kinds.CONTAINERS, {}, ROOT_WHOLE),
+        (kinds.SANDBOXES, {}, ROOT_WHOLE),
+        (kinds.MOUNTS, {"containerd.io/gc.root": "x"}, NOT_ROOT),
         (kinds.LEASES, {}, ROOT_WHOLE),
         (kinds.LEASES, {"containerd.io/gc.flat": "any"}, ROOT_FLAT),
         (kinds.INGESTS, {}, NOT_ROOT),

@@ -20,6 +20,8 @@ UNION
     CROSS JOIN edges ON edges.owner = live.id AND edges.back = 0 AND edges.flat >= live.flat
     CROSS JOIN objects AS target
         ON target.namespace = edges.namespace AND target.kind = edges.kind AND target.name = edges.name
+    WHERE (edges.within_ns IS NULL AND edges.beyond_ns IS NULL)
+       OR :now_ns - target.used_ns < edges.within_ns OR :now_ns - target.used_ns > edges.beyond_ns
 UNION
     SELECT edges.owner, 0
     FROM live
@@ -29,7 +31,7 @@ UNION
         AND edges.back = 1
 )
 SELECT id, id IN (SELECT id FROM live) FROM objects
-WHERE kind NOT IN ('namespaces', 'containers') AND id NOT IN (SELECT id FROM live WHERE flat = 0)
+WHERE kind NOT IN ('namespaces', 'containers', 'sandboxes') AND id NOT IN (SELECT id FROM live WHERE flat = 0)
 """
 """Ids that no root reaches whole, and whether one reaches them flat: they stay, but what they need may go."""
 

@@ -13,7 +13,7 @@ _BEGIN: Final = (
     "CREATE TEMP TABLE touched (id INTEGER PRIMARY KEY)",
     """CREATE TEMP TRIGGER watch_made AFTER INSERT ON main.objects
     BEGIN INSERT OR IGNORE INTO touched VALUES (new.id); END""",
-    """CREATE TEMP TRIGGER watch_root AFTER UPDATE OF root, expires_ns, reserved, name ON main.objects
+    """CREATE TEMP TRIGGER watch_root AFTER UPDATE OF root, expires_ns, used_ns, reserved, name ON main.objects
     BEGIN INSERT OR IGNORE INTO touched VALUES (new.id); END""",
     """CREATE TEMP TRIGGER watch_edge AFTER INSERT ON main.edges
     BEGIN INSERT OR IGNORE INTO touched VALUES (new.owner); END""",
