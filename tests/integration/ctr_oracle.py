@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind, Result
 
@@ -51,3 +53,10 @@ def normal(text: str, own: str) -> str:
     for pattern, instead in _CHANGING:
         text = pattern.sub(instead, text)
     return text
+
+
+def record(daemon: Daemon, name: str) -> Any:
+    """The record of a container, which is removed."""
+    text = normal(daemon.ctr("containers", "info", name).out, name)
+    daemon.ctr("containers", "rm", name)
+    return json.loads(text)

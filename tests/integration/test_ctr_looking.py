@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import IMAGE
-from tests.harness.daemon import STOCK, Daemon
+from tests.harness.daemon import OURS, STOCK, Daemon
 from tests.integration.ctr_oracle import Both
 
 NOTHING = "sha256:" + "0" * 64
 
 
-@pytest.fixture(scope="module", params=[STOCK], ids=str)
+@pytest.fixture(scope="module", params=[STOCK, OURS], ids=str)
 def both(request: pytest.FixtureRequest, session_base: Path, busybox_archive: Path) -> Iterator[Both]:
     """A daemon with an image, containers, a running task, leases, snapshots and an ingest."""
     with Daemon.start(request.param, session_base / f"ctr-look-{request.param}") as daemon:
@@ -211,8 +212,6 @@ MISUSED = [
 
 @pytest.mark.parametrize("words", MISUSED)
 def test_a_flag_that_can_not_be_is_refused_alike(both: Both, words: str) -> None:
-    from tests.harness.daemon import OURS
-
     arguments = tuple(words.split(" "))
     theirs, ours = both.ask(STOCK, arguments), both.ask(OURS, arguments)
     assert (ours.code, ours.err) == (theirs.code, theirs.err)
@@ -225,9 +224,15 @@ def test_a_blob_is_written_as_it_is(both: Both) -> None:
     assert both.same("content", "get", digest).code == 0
 
 
-def test_metrics_have_the_same_members(both: Both) -> None:
-    from tests.harness.daemon import OURS
+def test_standard_input_becomes_a_blob(both: Both) -> None:
+    for program in (STOCK, OURS):
+        data = f"blob by {program}".encode()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        both.daemon.ctr("content", "ingest", "--expected-size", str(len(data)), f"by-{program}", by=program, stdin=data)
+        assert both.same("content", "get", digest).out == data.decode()
 
+
+def test_metrics_have_the_same_members(both: Both) -> None:
     def shape(text: str) -> list[str]:
         return [line.rstrip("0123456789,[] ") for line in text.splitlines()]
 

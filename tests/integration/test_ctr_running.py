@@ -1,75 +1,27 @@
-"""Running containers with ctr, beside the original on one daemon: output, exit codes, and the records that
-are stored.
-"""
+"""Running containers with ctr, beside the original on one daemon: output, exit codes, lives of processes."""
 
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from scripts.busybox_image import busybox_layer, oci_archive
+from scripts.busybox_image import busybox_layer
 from tests.conftest import IMAGE
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind
-from tests.integration.ctr_oracle import Both, normal
-
-ODD = "example.local/odd:1"
-EMPTY = "example.local/empty:1"
+from tests.integration.ctr_images import EMPTY, ODD, import_images
+from tests.integration.ctr_oracle import Both, normal, record
 
 
-def upper_layer() -> bytes:
-    """A layer that replaces /etc/group by a link out of the image, and hides a file."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in (
-            ("etc/groups", b"root:x:0:\nuser:x:1000:user\nmore:x:7:user\nzero:x:9:\n"),
-            ("etc/.wh.group", b""),
-        ):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return out.getvalue()
-
-
-def linking_layer() -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        member = tarfile.TarInfo("etc/group")
-        member.type, member.linkname = tarfile.SYMTYPE, "/etc/groups"
-        tar.addfile(member)
-    return out.getvalue()
-
-
-@pytest.fixture(scope="module", params=[STOCK], ids=str)
+@pytest.fixture(scope="module", params=[STOCK, OURS], ids=str)
 def both(request: pytest.FixtureRequest, session_base: Path, busybox_archive: Path) -> Iterator[Both]:
-    """A daemon with three images: a plain one, one of several layers whose config says everything, an empty
-    one.
-    """
+    """A daemon with three images."""
     with Daemon.start(request.param, session_base / f"ctr-run-{request.param}") as daemon:
-        base = daemon.base
-        odd = oci_archive(
-            ODD,
-            [busybox_layer(), upper_layer(), linking_layer()],
-            User="user",
-            WorkingDir="/var",
-            Entrypoint=["sh", "-c"],
-            Cmd=["echo $A; pwd; id; exit 7"],
-            Env=["A=1", "B=2", "PATH=/bin"],
-            Labels={"of": "image", "containerd.io/reserved": "x"},
-            StopSignal="SIGINT",
-        )
-        (base / "odd.tar").write_bytes(odd)
-        (base / "empty.tar").write_bytes(oci_archive(EMPTY, [busybox_layer()], Cmd=None, Env=None))
-        (base / "env").write_text("F=1\n\nF2\n# C=1\n#D=1\n A=3\nB=9=9\n")
-        (base / "spec.json").write_text(daemon.ctr("oci", "spec").out)
-        (base / "seccomp.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}')
-        for archive in (busybox_archive, base / "odd.tar", base / "empty.tar"):
-            daemon.ctr("images", "import", "--label", "from=record", archive)
+        daemon.ctr("images", "import", busybox_archive)
+        import_images(daemon)
         yield Both(daemon, IMAGE)
 
 
@@ -134,100 +86,6 @@ def test_a_run_ends_as_the_original_s_does(both: Both, words: list[str]) -> None
     # A run that fails may leave its snapshot; what the original leaves, a later run must not find.
     own = f"{{id}}-{RUNS.index(words)}"
     both.same("run", "--rm", *(word.replace("{id}", own) for word in words))
-
-
-SPECS = [
-    [],
-    ["--env", "A=9", "--env", "PATH=/q", "--env", "A=8", "--env", "B"],
-    ["--env-file", "{base}/env"],
-    ["--env-file", "{base}/env", "--env", "F", "--env", "B=7", "--env", "N=1"],
-    ["--mount", "type=bind,src=/tmp,dst=/mnt,options=rbind:ro"],
-    ["--mount", "type=tmpfs,dst=/run/", "--mount", "type=tmpfs,dst=/a", "--mount", "type=bind,dst=/a"],
-    ["--mount", 'type=bind,"src=/a,b",dst=/x'],
-    ["--mount", "type=tmpfs,destination=/x,options="],
-    ["--read-only", "--cwd", "/tmp", "--hostname", "h", "--sandbox", "sb"],
-    ["--user", "user"],
-    ["--user", "1000"],
-    ["--user", "4242"],
-    ["--user", "1000:10"],
-    ["--user", "user:root"],
-    ["--user", ":10"],
-    ["--user", "1000:"],
-    ["--user", ""],
-    ["--tty", "--env", "TERM=vt100"],
-    ["--net-host", "--mount", "type=tmpfs,dst=/etc/hosts"],
-    ["--label", "l=m", "--label", "bare", "--annotation", "z=<&>", "--annotation", "a=b"],
-    ["--privileged"],
-    ["--privileged", "--seccomp", "--device", "/dev/null", "--cap-drop", "CAP_KILL"],
-    ["--cap-add", "CAP_SYS_ADMIN", "--cap-drop", "CAP_KILL", "--cap-add", "CAP_BOGUS"],
-    ["--cap-add", "CAP_CHOWN", "--cap-add", "CAP_BPF", "--cap-add", "CAP_BPF", "--seccomp"],
-    ["--seccomp"],
-    ["--seccomp", "--cap-add", "CAP_SYS_ADMIN", "--cap-drop", "CAP_SYS_CHROOT", "--cap-add", "CAP_SYS_TIME"],
-    ["--seccomp", "--seccomp-profile", "{base}/seccomp.json"],
-    ["--apparmor-profile", "profile"],
-    ["--allow-new-privs=false"],
-    ["--memory-limit", "100000000"],
-    ["--memory-limit", "0x100000"],
-    ["--cpu-quota", "5000", "--cpu-period", "10000"],
-    ["--cpu-period", "10000"],
-    ["--with-ns", "network:/proc/1/ns/net", "--with-ns", "user:/y", "--with-ns", "pid:/x"],
-    ["--rootfs-propagation", "shared", "--rdt-class", "c"],
-    ["--device", "/dev/net", "--device", "/dev/zero"],
-    ["--snapshotter-label", "a=b"],
-    ["--runc-binary", "runc", "--runc-root", "/x"],
-    ["--runtime", "io.foo.v1", "--runtime-config-path", "/x"],
-    ["--no-pivot", "--pid-file", "/nope/x"],
-]
-
-RUN_SPECS = [
-    ["--cpus", "0.123456"],
-    ["--cpuset-cpus", "0", "--cpuset-mems", "0", "--cpu-shares", "512"],
-    ["--cpu-shares", "0"],
-    ["--cgroup", "/{id}"],
-    ["--cgroup", ""],
-    ["--rlimit-nofile", "100:200"],
-    ["--privileged", "--privileged-without-host-devices"],
-    ["--uidmap", "0:1000:10"],
-]
-
-
-def record(daemon: Daemon, name: str) -> Any:
-    """The record of a container, which is removed."""
-    text = normal(daemon.ctr("containers", "info", name).out, name)
-    daemon.ctr("containers", "rm", name)
-    return json.loads(text)
-
-
-@pytest.mark.parametrize("image", [IMAGE, ODD])
-@pytest.mark.parametrize("flags", SPECS, ids=" ".join)
-def test_create_stores_the_record_of_the_original(both: Both, flags: list[str], image: str) -> None:
-    daemon, words = both.daemon, [flag.replace("{base}", str(both.daemon.base)) for flag in flags]
-    records = []
-    for program, name in ((STOCK, "name-s"), (OURS, "name-o")):
-        daemon.ctr("containers", "create", *words, image, name, "true", by=program)
-        records.append(record(daemon, name))
-    assert records[1] == records[0]
-
-
-@pytest.mark.parametrize("flags", RUN_SPECS, ids=" ".join)
-def test_run_stores_the_record_of_the_original(both: Both, flags: list[str]) -> None:
-    daemon = both.daemon
-    records = []
-    for program, name in ((STOCK, "name-s"), (OURS, "name-o")):
-        words = [flag.replace("{id}", f"{daemon.namespace}-{name}") for flag in flags]
-        daemon.run("--null-io", *words, IMAGE, name, "true", by=program)
-        records.append(record(daemon, name))
-    assert records[1] == records[0]
-
-
-def test_a_spec_from_a_file_is_stored_as_the_original_stores_it(both: Both) -> None:
-    records = []
-    for program, name in ((STOCK, "name-s"), (OURS, "name-o")):
-        both.daemon.ctr(
-            "containers", "create", "--config", both.daemon.base / "spec.json", "--label", "a=b", name, by=program
-        )
-        records.append(record(both.daemon, name))
-    assert records[1] == records[0]
 
 
 def test_a_directory_is_a_root_file_system(both: Both) -> None:

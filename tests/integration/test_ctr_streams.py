@@ -26,7 +26,7 @@ from tests.harness.daemon import OURS, STOCK, Daemon
 PATIENCE_S = 30
 
 
-@pytest.fixture(scope="module", params=[STOCK], ids=str)
+@pytest.fixture(scope="module", params=[STOCK, OURS], ids=str)
 def daemon(request: pytest.FixtureRequest, session_base: Path, busybox_archive: Path) -> Iterator[Daemon]:
     with Daemon.start(request.param, session_base / f"ctr-io-{request.param}") as started:
         started.ctr("images", "import", busybox_archive)
@@ -90,10 +90,12 @@ def test_a_terminal_has_our_size_and_follows_it(daemon: Daemon) -> None:
         # The size is sent right after the start: the shell may be quicker than that.
         screen.type("until [ \"$(stty size)\" = '24 80' ]; do :; done; echo o'k'\r")
         screen.wait_for("ok\r\n")
+        screen.wait_for("# ")
         set_size(screen.master, 132, 43)
         screen.process.send_signal(signal.SIGWINCH)
         screen.type("until [ \"$(stty size)\" = '43 132' ]; do :; done; tty; echo $TERM; echo do'ne'\r")
         assert "/dev/pts/0\r\nxterm\r\n" in screen.wait_for("done\r\n")
+        screen.wait_for("# ")
         screen.type("exit 9\r")
         assert screen.process.wait(PATIENCE_S) == 9
 
@@ -105,6 +107,7 @@ def test_ctrl_c_in_a_terminal_goes_to_the_container(daemon: Daemon) -> None:
         screen.wait_for("waiting\r\n")
         screen.type("\x03")
         screen.wait_for("caught")
+        screen.wait_for("# ")
         screen.type("exit 0\r")
         assert screen.process.wait(PATIENCE_S) == 0
 
