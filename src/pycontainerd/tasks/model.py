@@ -46,8 +46,6 @@ class NewTask:
     checkpoint: str = ""
     options: Payload | None = None
     runtime: str = ""
-    api_address: str = ""
-    api_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,10 +254,12 @@ class Tasks:
 
     async def _abandon(self, shim: Shim) -> None:
         """Takes away a shim whose task could not be created."""
-        with contextlib.suppress(Error):  # there may be no container; what else is left is removed by force
+        force = True  # there may be no container that the shim knows, but something of it
+        with contextlib.suppress(Error):
             await shim.api.delete(shim.id, "", timeout_s=self.manager.timeouts.cleanup_s)
+            force = False
         async with shim.removing:
-            await self.manager.remove(shim, force=True)
+            await self.manager.remove(shim, force=force)
 
     async def _end(self, shim: Shim, context: str) -> Exit:
         return await self.manager.finish(self._delete(shim, context), f"delete task {shim.id}")
