@@ -57,6 +57,7 @@ class ClosedShim(ShimProcess):
             ttrpc_address=str(self.base / "events"),
             bundle=str(self.bundle_of(id_)),
             socket_path=str(path),
+            env=self.environment(),
             debug=True,
         )
         self.process = subprocess.Popen(

@@ -17,7 +17,7 @@ from pycontainerd.runtime.executable import Surroundings
 from pycontainerd.runtime.manager import ShimManager, Timeouts
 from pycontainerd.runtime.spawned import OurShims
 from pycontainerd.spawner.aio import Spawner
-from pycontainerd.spawner.messages import Setting
+from pycontainerd.spawner.messages import own_environment
 from pycontainerd.version import version
 
 _LOG: Final = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def own_directories() -> tuple[str, ...]:
 
 def environment(extra: tuple[str, ...]) -> Mapping[str, str]:
     """The environment of shims: the daemon's, without what its supervisor means for it alone, and *extra*."""
-    return Setting.like_mine().environment | {
+    return own_environment() | {
         name: value for name, _, value in (variable.partition("=") for variable in extra)
     }
 

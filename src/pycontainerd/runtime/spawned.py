@@ -74,7 +74,7 @@ class OurShims:
             log = os.open(bundle.file(LOG), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             request = self._request(bundle, path)
             setting = Setting(
-                environment=request.env,
+                environment=None,  # the request has it
                 directory=bundle.path,
                 title=tuple(request.arguments),
                 oom_raise=OOM_RAISE,

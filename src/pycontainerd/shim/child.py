@@ -7,41 +7,40 @@ import socket
 from typing import Final
 
 from pycontainerd import faults
+from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.messages import decode
 from pycontainerd.shim.rehearsal import rehearse
-from pycontainerd.shim.server import serve
-from pycontainerd.shim.service import TaskServices
+from pycontainerd.shim.server import Prepared, serve
 from pycontainerd.system import prctl
 from pycontainerd.system.cgroup import Cgroup
 
 _FOR_THE_DAEMON: Final = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC")
 """What a service manager tells the daemon alone: runc would talk to its socket."""
 
-_services: TaskServices | None = None
+_prepared: Prepared | None = None
 
 
 def main(request: bytes, fds: list[int]) -> int:
     """Runs a shim until it is no longer needed. *fds*: the listening socket, then the `log` fifo's writing end."""
-    faults.arm(os.environ.get(faults.VARIABLE, ""))
     wanted = decode(request)
+    environment = {name: value for name, value in wanted.env.items() if name not in _FOR_THE_DAEMON}
+    faults.arm(environment.get(faults.VARIABLE, ""))
     log_fd = fds[1] if len(fds) > 1 else -1
     if log_fd >= 0:
         os.set_blocking(log_fd, False)
         os.dup2(log_fd, 2)
-    for name in _FOR_THE_DAEMON:
-        os.environ.pop(name, None)
     prctl.set_child_subreaper()
     if wanted.shim_cgroup:
         Cgroup.named(wanted.shim_cgroup).join()
-    if os.environ.get("SCHED_CORE"):
+    if environment.get("SCHED_CORE"):
         prctl.new_core_scheduling_cookie()
     with socket.socket(fileno=fds[0]) as listening:
-        serve(wanted, listening, log_fd, os.environ, _services or TaskServices())
+        serve(wanted, listening, log_fd, environment, _prepared or Prepared())
     return 0
 
 
 def warm() -> None:
     """Plays a shim's life through: nothing is left to be loaded once this has returned."""
-    global _services  # noqa: PLW0603 - what is made before the fork can reach the child in no other way
+    global _prepared  # noqa: PLW0603 - what is made before the fork can reach the child in no other way
     rehearse()
-    _services = TaskServices()
+    _prepared = Prepared(known=KnownRuntimes.learn())

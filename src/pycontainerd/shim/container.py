@@ -20,7 +20,7 @@ from pycontainerd.api.containerd import events_pb2
 from pycontainerd.errors import NotFound, Unknown
 from pycontainerd.mounts.model import Mount
 from pycontainerd.mounts.mounting import mount_all, unmount_recursive
-from pycontainerd.shim import exit_record, spec
+from pycontainerd.shim import exec_fifo, exit_record, spec
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, default_work, restore_arguments
 from pycontainerd.shim.execs import Execs, read_pid
@@ -30,7 +30,7 @@ from pycontainerd.shim.options import Options
 from pycontainerd.shim.process import Process, State
 from pycontainerd.shim.reaper import Ended
 from pycontainerd.shim.runc import RuncFailed
-from pycontainerd.shim.runc_root import DEFAULT_ROOT
+from pycontainerd.shim.runc_root import DEFAULT_ROOT, state_directory
 from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.stdio.opening import StreamOpener
 from pycontainerd.shim.stdio.streams import Streams
@@ -75,14 +75,21 @@ class Container:
             host.environment,
         )
         self.opener = StreamOpener(
-            host.loop, host.reaper, host.journal, request.id, host.namespace, options.io_uid, options.io_gid
+            host.loop,
+            host.reaper,
+            host.journal,
+            request.id,
+            host.namespace,
+            options.io_uid,
+            options.io_gid,
+            host.environment.get("XDG_RUNTIME_DIR") or host.environment.get("TMPDIR") or "/tmp",  # noqa: S108
         )
         self.init = Process(host.loop, request.id, request.stdio)
         self.execs = Execs(self)
         self.cgroup: Cgroup | None = None
         self._oom: OomWatch | None = None
         self._starting: Any = None
-        self._has_own_pids = False
+        self._spec = spec.Spec()
 
     @property
     def rootfs(self) -> str:
@@ -97,7 +104,7 @@ class Container:
     async def create(self) -> None:
         """Mounts, opens streams and lets runc create the container. Nothing is left of it if that fails."""
         runc_options.write(self.bundle, self.request.options)
-        self._has_own_pids = _has_own_pids(self.bundle)
+        self._spec = _read_spec(self.bundle)
         try:
             self._mount()
             self.init.streams = await self.open_streams(self.request.stdio)
@@ -180,6 +187,10 @@ class Container:
         return init.pid
 
     async def _start(self) -> None:
+        if self.host.known.has(self.runc.find()) and not (self._spec.hooks or {}).get("poststart"):
+            directory = state_directory(self.runc.root, self.id)
+            if await exec_fifo.release(self.host.loop, directory, self.init.pid):
+                return
         try:
             await self.runc.run("start", self.id)
         except RuncFailed as error:
@@ -203,7 +214,7 @@ class Container:
         faults.reach("shim.exit.seen")
         self.execs.refuse()
         await self.execs.none_starting()
-        if not self._has_own_pids:
+        if not self._spec.has_own_pids:
             with contextlib.suppress(Unknown):
                 await self.runc.run("kill", "--all", self.id, "9")
         await self.execs.none_running()
@@ -377,11 +388,11 @@ def kill_error(error: RuncFailed) -> Exception:
     return Unknown(f"unknown error after kill: {error.message}")
 
 
-def _has_own_pids(bundle: str) -> bool:
+def _read_spec(bundle: str) -> spec.Spec:
     try:
-        return spec.read(bundle).has_own_pids
+        return spec.read(bundle)
     except (OSError, msgspec.DecodeError):
-        return False
+        return spec.Spec()  # runc will say what is wrong with it
 
 
 def mounts_of(messages: Sequence[Any]) -> tuple[Mount, ...]:

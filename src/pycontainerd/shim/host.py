@@ -8,6 +8,7 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 
+from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Reaper
@@ -31,5 +32,7 @@ class Host:
     publisher: Publisher
     namespace: str
     environment: Mapping[str, str]
+    known: KnownRuntimes
+    """The runtimes whose containers may be started through their fifo."""
     make_runc: Callable[..., Runc] = Runc
     """What drives the runtime."""

@@ -22,7 +22,7 @@ def launch(request: ShimRequest, listening: socket.socket, socket_dir: str) -> N
     from pycontainerd.spawner.client import BlockingClient
 
     setting = Setting(
-        environment=request.env,
+        environment=None,  # the request has it
         directory=request.bundle,
         title=tuple(request.arguments),
         oom_raise=OOM_RAISE,

@@ -304,6 +304,17 @@ class Loop:
         finally:
             self.watch_read(fd, None)
 
+    async def any_readable(self, *fds: int) -> None:
+        """Waits until one of *fds* can be read without waiting."""
+        waiter = self.waiter()
+        for fd in fds:
+            self.watch_read(fd, lambda: waiter.set(None))
+        try:
+            await waiter
+        finally:
+            for fd in fds:
+                self.watch_read(fd, None)
+
     async def writable(self, fd: int) -> None:
         """Waits until *fd* can be written without waiting: at once for a plain file."""
         waiter = self.waiter()

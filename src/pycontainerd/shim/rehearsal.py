@@ -33,30 +33,39 @@ from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.messages import ShimRequest, decode, encode
 from pycontainerd.shim.reaper import Ended
 from pycontainerd.shim.runc import Runc, Stdio
-from pycontainerd.shim.server import SIGNALS, Shim
-from pycontainerd.shim.service import TaskServices
+from pycontainerd.shim.server import SIGNALS, Prepared, Shim
 from pycontainerd.shim.transport import Listener, connect_unix
 
-ROUNDS: Final = 12
+PLAYS: Final = 10
 """More than the eight calls after which the interpreter specializes a function."""
+
+ROUNDS: Final = 2
+"""Containers in one play."""
 
 _METHODS: Final = methods_of(task_pb2.DESCRIPTOR.services_by_name["Task"])
 _SPEC: Final = '{"linux":{"namespaces":[{"type":"pid"}]},"annotations":{}}'
 _PROCESS: Final = b'{"args":["true"],"cwd":"/"}'
 
 
-def rehearse(rounds: int = ROUNDS) -> None:
-    """Plays it through *rounds* times. Raises what goes wrong."""
+def rehearse(plays: int = PLAYS, rounds: int = ROUNDS) -> None:
+    """Plays it through *plays* times with *rounds* containers each. Raises what goes wrong."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for _ in range(plays):
+            _play(rounds)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _play(rounds: int) -> None:
     directory = f"{os.environ.get('TMPDIR', '/tmp')}/shim-{os.urandom(8).hex()}"  # noqa: S108 - nobody can guess it
     os.mkdir(directory, 0o700)
     failures: list[BaseException] = []
     loop = Loop(lambda name, error: failures.append(error))
-    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         loop.run(_Play(loop, directory).run(rounds))
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         shutil.rmtree(directory, ignore_errors=True)
     if failures:
         raise failures[0]
@@ -126,7 +135,7 @@ class _Play:
         log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         journal = Journal(log, debug=True, fields={"id": "c"})
         journal.info("rehearsal", at=time.time_ns())
-        shim = Shim(self._loop, journal, request, dict(os.environ), TaskServices(), make_runc=_PlayedRunc)
+        shim = Shim(self._loop, journal, request, dict(os.environ), Prepared(), make_runc=_PlayedRunc)
         serving = self._loop.spawn(shim.run(listening), name="shim")
         connect_unix(self._loop, os.path.join(self._directory, "shim"), self._client)
         try:

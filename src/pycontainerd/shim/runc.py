@@ -91,7 +91,7 @@ class Runc:
     async def execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
         """Runs a command: how it ended, and the last error that it has logged if it failed."""
         start = self._log_size()
-        program = self._find()
+        program = self.find()
         command = [self.program, "--root", self.root, "--log", self.log, "--log-format", "json"]
         if self.systemd_cgroup:
             command.append("--systemd-cgroup")
@@ -99,7 +99,8 @@ class Runc:
         ended: Ended = await self.reaper.exit_of(pid)
         return ended, self._last_error(start) if ended.status else ""
 
-    def _find(self) -> str:
+    def find(self) -> str:
+        """The path of the program. Raises Unknown."""
         found = shutil.which(self.program, path=self.environment.get("PATH", os.defpath))
         if found is None:
             if "/" in self.program:

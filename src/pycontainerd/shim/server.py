@@ -6,10 +6,12 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pycontainerd.rpc.driver import Connection
 from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
+from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.host import Host
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop
@@ -28,18 +30,26 @@ FLUSH_S: Final = 2.0
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is made before a shim is forked, and the same for all."""
+
+    services: TaskServices = field(default_factory=TaskServices)
+    known: KnownRuntimes = field(default_factory=KnownRuntimes)
+
+
 def serve(
     request: ShimRequest,
     listening: socket.socket,
     log_fd: int,
     environment: Mapping[str, str],
-    services: TaskServices,
+    prepared: Prepared,
 ) -> None:
     """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then."""
     fields = {"runtime": "io.containerd.runc.v2", "id": request.id}
     journal = Journal(log_fd, debug=request.debug, fields=fields)
     loop = Loop(lambda name, error: journal.error(f"{name}: {_described(error)}"))
-    loop.run(Shim(loop, journal, request, environment, services).run(listening))
+    loop.run(Shim(loop, journal, request, environment, prepared).run(listening))
 
 
 class Shim:
@@ -51,7 +61,7 @@ class Shim:
         journal: Journal,
         request: ShimRequest,
         environment: Mapping[str, str],
-        services: TaskServices,
+        prepared: Prepared,
         *,
         make_runc: Callable[..., Runc] = Runc,
     ) -> None:
@@ -60,10 +70,12 @@ class Shim:
         self._request = request
         self._reaper = Reaper(loop)
         self._publisher = EventPublisher(loop, journal, request.namespace, request.ttrpc_address)
-        host = Host(loop, self._reaper, journal, self._publisher, request.namespace, environment, make_runc)
+        host = Host(
+            loop, self._reaper, journal, self._publisher, request.namespace, environment, prepared.known, make_runc
+        )
         self._tasks = Tasks(host)
-        services.attach(self._tasks)
-        self._table = services.table
+        prepared.services.attach(self._tasks)
+        self._table = prepared.services.table
 
     async def run(self, listening: socket.socket) -> None:
         """Serves until a shutdown is asked for."""

@@ -42,7 +42,8 @@ def reset(setting: Setting, fds: Sequence[int]) -> list[int]:
     """
     os.setsid()
     close_others(fds)
-    set_environment(setting.environment)
+    if setting.environment is not None:
+        set_environment(setting.environment)
     os.umask(setting.umask)
     os.chdir(setting.directory)
     for number, soft in setting.soft_limits.items():

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from pycontainerd.spawner.key import spawner_key
-from pycontainerd.spawner.messages import SIZE_LIMIT, Setting
+from pycontainerd.spawner.messages import SIZE_LIMIT, own_environment
 from pycontainerd.spawner.server import LISTENING_FD, identity_of, lock_path
 from pycontainerd.system import process
 
@@ -94,7 +94,7 @@ def _start(path: str, roles: str, idle_s: float) -> None:
         with process.start(
             [*arguments, " " * _ROOM_FOR_TITLES],
             cwd="/",
-            env=Setting.like_mine().environment,
+            env=own_environment(),
             place_fds={LISTENING_FD: listener.fileno()},
             new_session=True,
         ) as starter:

@@ -25,6 +25,8 @@ class StreamOpener:
     namespace: str
     uid: int
     gid: int
+    runtime_directory: str
+    """Where sockets for terminals may be made."""
 
     async def open(self, request: uri.Request) -> Streams:
         """Streams ready to be handed to runc. Raises Unknown; nothing stays open then."""
@@ -35,7 +37,7 @@ class StreamOpener:
         streams: Streams | None = None
         try:
             if request.terminal:
-                streams = terminal = TerminalStreams(self.loop, self.journal, request, logger)
+                streams = terminal = TerminalStreams(self.loop, self.journal, request, logger, self.runtime_directory)
                 await terminal.open(self.container, self.namespace)
             elif logger is not None:
                 streams = logged = LoggerStreams(self.loop, self.journal, logger, self.uid, self.gid)

@@ -30,14 +30,16 @@ _WINDOW: Final = struct.Struct("HHHH")
 class TerminalStreams(Streams):
     """A terminal whose output goes to a fifo, a file or a logging program, and whose input comes from a fifo."""
 
-    def __init__(self, loop: Loop, journal: Journal, request: uri.Request, logger: Logger | None) -> None:
+    def __init__(
+        self, loop: Loop, journal: Journal, request: uri.Request, logger: Logger | None, runtime_directory: str
+    ) -> None:
         super().__init__(loop, journal)
         self._request = request
         self._logger = logger
         self._destination: Destination | None = None
         self._stdin_fifo = -1
         self._master = -1
-        self._directory = _private_directory()
+        self._directory = _private_directory(runtime_directory)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._socket.bind(self.console_socket)
         self._socket.listen(1)
@@ -146,9 +148,8 @@ class TerminalStreams(Streams):
                 await self._logger.stop()
 
 
-def _private_directory() -> str:
+def _private_directory(parent: str) -> str:
     """A new directory for a socket, short enough for its path."""
-    parent = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
     path = f"{parent}/pty{os.urandom(8).hex()}"
     os.mkdir(path, 0o700)
     return path
