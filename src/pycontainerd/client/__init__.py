@@ -13,6 +13,25 @@ Nothing here imports an event loop, and a service's messages are loaded when it 
 start fast because of it.
 """
 
-from pycontainerd.client.blocking import connect
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainerd.client.blocking import BlockingClient
 
 __all__ = ["connect"]
+
+DEFAULT_ADDRESS = "/run/containerd/containerd.sock"
+
+
+def connect(
+    address: str = DEFAULT_ADDRESS, *, namespace: str = "default", timeout_s: float | None = 10
+) -> BlockingClient:
+    """A client of the daemon at the socket *address*, for code that blocks.
+
+    Raises NotFound if there is no such socket, Unavailable if none answers within *timeout_s* seconds.
+    """
+    from pycontainerd.client import blocking
+
+    return blocking.connect(address, namespace=namespace, timeout_s=timeout_s)

@@ -10,27 +10,19 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from pycontainerd.client.client import Client
 from pycontainerd.client.connection import connected
 from pycontainerd.client.session import Api
-
-if TYPE_CHECKING:
-    from pycontainerd.rpc.blocking_driver import BlockingDriver
+from pycontainerd.rpc.blocking_driver import BlockingDriver
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DEFAULT_ADDRESS = "/run/containerd/containerd.sock"
 
-
-def connect(
-    address: str = DEFAULT_ADDRESS, *, namespace: str = "default", timeout_s: float | None = 10
-) -> BlockingClient:
-    """A client of the daemon at the socket *address*. Raises Unavailable if none answers within *timeout_s*."""
-    from pycontainerd.rpc.blocking_driver import BlockingDriver
-
+def connect(address: str, *, namespace: str, timeout_s: float | None) -> BlockingClient:
+    """See `pycontainerd.client.connect`."""
     driver = BlockingDriver()
     try:
         return BlockingClient(driver.run(connected(driver, address, namespace=namespace, timeout_s=timeout_s)), driver)

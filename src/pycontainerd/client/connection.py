@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pycontainerd.rpc.blocking_driver import BlockingDriver
 
 
+class NoSocket(NotFound):
+    """There is nothing at the address: no call was made."""
+
+
 async def connected(
     driver: BlockingDriver,
     address: str,
@@ -26,7 +30,7 @@ async def connected(
 ) -> Client:
     """A client of the daemon at the unix socket *address*, connected over *driver*.
 
-    Raises NotFound if there is no such path, Unavailable if nobody answers there.
+    Raises NoSocket if there is no such path, Unavailable if nobody answers there.
     """
     from pycontainerd.rpc.grpc.client import GrpcClient
 
@@ -35,7 +39,7 @@ async def connected(
         os.stat(path)
     except OSError as error:
         text = f"cannot access socket {path}: stat {path}: {(error.strerror or '').lower()}"
-        raise NotFound(text, bare=True) from error
+        raise NoSocket(text, bare=True) from error
     connection = GrpcClient(driver)
     try:
         await driver.connect_unix(path, connection, timeout_s=timeout_s)

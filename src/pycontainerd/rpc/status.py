@@ -120,8 +120,9 @@ def from_status(code: int, message: str, details: Sequence[bytes] = ()) -> error
     if kind is errors.FailedPrecondition:
         kind = next((each for each in _TOLD_BY_TEXT if message.endswith(each.kind)), kind)
     text = _without_kind(message, kind.kind)
-    # A message without the text of its kind was made so, by a gRPC layer, and is shown and passed on so.
-    error = kind(text, bare=text == message)
+    # Made without the text of its kind or with it twice, it is shown and passed on so.
+    odd = text == message or (bool(kind.kind) and text.endswith(kind.kind))
+    error = kind(message, bare=True) if odd else kind(text)
     if details:
         error.__cause__ = StatusDetails(details)
     return error

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pycontainerd.commands.ctr.context import Context
+    from pycontainerd.errors import Error
 
 DEFAULT_ADDRESS = "/run/containerd/containerd.sock"
 COMPLETION_FLAG = "--generate-bash-completion"
@@ -126,9 +127,12 @@ def _usage_error(entry: Entry, path: list[str], module: ModuleType | None, error
     return _failed(str(error))
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, hint: str = "") -> int:
+    """The one line of the original; for a person at a terminal, what to do below it."""
     sys.stdout.flush()
     sys.stderr.write(f"ctr: {message}\n")
+    if hint and sys.stderr.isatty():
+        sys.stderr.write(f"     {hint}\n")
     return EXIT_ERROR
 
 
@@ -149,7 +153,7 @@ def _run(entry: Entry, path: list[str], module: ModuleType, levels: list[Values]
         except ShowHelp:
             return _help(entry, path, module)
         except Error as error:
-            return _failed(ctx.described(error))
+            return _failed(_described(error, raw=getattr(module, "RAW_ERRORS", False)), error.hint)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -159,6 +163,20 @@ def _run(entry: Entry, path: list[str], module: ModuleType, levels: list[Values]
 def _guarded(module: ModuleType, ctx: Context) -> int:
     code = ctx.driver.run(module.run(ctx))
     return code or 0
+
+
+def _described(error: Error, *, raw: bool) -> str:
+    """*error* in the words of the original, which with some commands are those of its gRPC library."""
+    if not raw:
+        return str(error)
+    from pycontainerd.client.connection import NoSocket
+    from pycontainerd.commands.ctr.context import Refused
+    from pycontainerd.rpc.status import code_of
+
+    if isinstance(error, (NoSocket, Refused)):
+        return str(error)
+    code = code_of(error).name.title().replace("_", "").replace("Cancelled", "Canceled")
+    return f"rpc error: code = {code} desc = {error.wire_text()}"
 
 
 def _system_error(error: OSError) -> str:

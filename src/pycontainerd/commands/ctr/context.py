@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from pycontainerd.errors import DeadlineExceeded, Error, InvalidArgument, Unavailable
+from pycontainerd.errors import DeadlineExceeded, Error, InvalidArgument, Unavailable, Unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ class ShowHelp(Exception):
     """Raised by a command that shows its help instead of acting."""
 
 
+class Refused(Unknown):
+    """A command that can't be meant so; said before anything is asked of the daemon."""
+
+
 class Context:
     """One run of a command."""
 
@@ -33,6 +37,10 @@ class Context:
         self.arguments = arguments
         self._driver: BlockingDriver | None = None
         self._client: Client | None = None
+        if self.flag("debug"):
+            from pycontainerd.commands.ctr import logs
+
+            logs.debugging = True
         timeout_s = self._value("timeout")
         self._deadline = time.monotonic() + float(timeout_s) if isinstance(timeout_s, float) and timeout_s else None
 
@@ -100,10 +108,6 @@ class Context:
         return value
 
     @property
-    def debug(self) -> bool:
-        return self.flag("debug")
-
-    @property
     def address(self) -> str:
         return self.text("address")
 
@@ -151,10 +155,6 @@ class Context:
     def print(self, text: str = "") -> None:
         """Writes a line to standard output."""
         sys.stdout.write(f"{text}\n")
-
-    def described(self, error: Error) -> str:
-        """*error* as the last line on standard error has it."""
-        return str(error)
 
     async def snapshotter(self, client: Client) -> str:
         """The snapshotter to use: the flag, else the namespace's label, else overlayfs."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pycontainerd.commands.ctr.context import Context
 
 FLAGS = ()
+RAW_ERRORS = True
 USAGE = "[<filter>, ...]"
 
 # Their messages are found by name, once these modules are loaded.

@@ -6,13 +6,14 @@ import platform
 import sys
 
 from pycontainerd import CONTAINERD_VERSION, VERSION
-from pycontainerd.errors import Unknown
+from pycontainerd.commands.ctr.context import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycontainerd.commands.ctr.context import Context
 
 FLAGS = ()
+RAW_ERRORS = True
 USAGE = ""
 
 
@@ -23,7 +24,7 @@ def program_version() -> str:
 
 async def run(ctx: Context) -> None:
     if ctx.arguments:
-        raise Unknown(f"extra arguments: &[{' '.join(ctx.arguments)}]")
+        raise Refused(f"extra arguments: &[{' '.join(ctx.arguments)}]")
     ctx.print(
         f"Client:\n  Version:  {program_version()}\n  Revision: \n  Python version: {platform.python_version()}\n"
     )
