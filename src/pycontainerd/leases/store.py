@@ -20,6 +20,11 @@ from pycontainerd.quoting import quote
 HELD: Final = "lease"
 """The origin of edges from a lease to its resources."""
 
+OWNED: Final = "owned"
+"""The origin of edges from a lease to what was opened with it and ends with it: streams and mounts. They are not listed
+as its resources.
+"""
+
 _LIST: Final = f"SELECT id, name, created_ns FROM objects WHERE {objects.IN_NAMESPACE}"  # noqa: S608 - a constant of ours
 _COLUMNS: Final = Columns({("id",): "objects.name"})
 
@@ -123,6 +128,19 @@ class LeaseStore:
         owner = objects.find(tx.connection, namespace, kinds.LEASES, lease_id)
         if owner is not None:
             _release(tx, owner, kind, name)
+
+    def own(self, tx: Transaction, namespace: str, lease_id: str, kind: str, name: str) -> None:
+        """Lets a lease hold what was opened with it, inside the opening's transaction; one that is missing does not."""
+        owner = objects.find(tx.connection, namespace, kinds.LEASES, lease_id)
+        if owner is not None:
+            objects.add_edge(tx, owner, OWNED, _edge(kind, name))
+
+    def disown(self, tx: Transaction, namespace: str, kind: str, name: str) -> None:
+        """Lets all leases go of what was opened and is closed."""
+        tx.execute(
+            "DELETE FROM edges WHERE namespace = ? AND kind = ? AND name = ? AND back = 0 AND origin = ?",
+            (tx.namespace_id(namespace, create=False), kind, name, OWNED),
+        )
 
 
 def _found(connection: sqlite3.Connection, namespace: str, lease_id: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pycontainerd.errors import FailedPrecondition
+from pycontainerd.metadata import kinds
 from pycontainerd.metadata.failure import translated
 from pycontainerd.metadata.schema import APPLICATION_ID, LATEST, MIGRATIONS
 
@@ -79,8 +80,8 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _drop_reserved(connection: sqlite3.Connection) -> None:
-    """Nobody is at work on them any more; the first collection takes what they left on disk."""
+    """Nobody is at work on them any more; the first collection takes what they left on disk. Streams have ended."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM objects WHERE reserved <> 0")
+    connection.execute("DELETE FROM objects WHERE reserved <> 0 OR kind = ?", (kinds.STREAMS,))
     connection.execute("DELETE FROM backend_snapshots WHERE reserved <> 0")
     connection.execute("COMMIT")

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
-from pycontainerd.errors import Cancelled, NotFound, Unknown
+from pycontainerd.errors import Cancelled, Error, NotFound, Unknown
 
 QUEUE_LIMIT: Final = 16
 """Messages that wait for a client which does not read them."""
+
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+class Rows(Protocol):
+    """What is written of streams that were opened with a lease; see `rows`."""
+
+    async def add(self, key: Key, lease: str, /) -> None: ...
+
+    async def remove(self, key: Key, /) -> None: ...
+
+    async def missing(self, keys: Iterable[Key], /) -> list[Key]: ...
 
 
 class Stream:
@@ -73,13 +87,15 @@ class Stream:
 
 
 class Streams:
-    """The streams that are open in this daemon."""
+    """The streams that are open in this daemon; the collector ends those whose lease is gone."""
 
-    def __init__(self) -> None:
-        self._open: dict[tuple[str, str], Stream] = {}
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._open: dict[Key, Stream] = {}
+        self._leased: set[Key] = set()
 
-    @contextmanager
-    def opened(self, namespace: str, name: str, stream: Stream) -> Iterator[None]:
+    @asynccontextmanager
+    async def opened(self, namespace: str, name: str, stream: Stream, lease: str | None = None) -> AsyncIterator[None]:
         """Lets *stream* be found in the block, also when its names are empty. Raises Unknown if the name is taken."""
         key = (namespace, name)
         if key in self._open:
@@ -87,10 +103,33 @@ class Streams:
             raise Unknown("already exists")
         self._open[key] = stream
         try:
-            yield
+            if lease is None:
+                yield
+            else:
+                async with self._held(key, lease):
+                    yield
         finally:
             del self._open[key]
             stream.close()
+
+    @asynccontextmanager
+    async def _held(self, key: Key, lease: str) -> AsyncIterator[None]:
+        await self._rows.add(key, lease)
+        self._leased.add(key)
+        try:
+            yield
+        finally:
+            self._leased.discard(key)
+            with suppress(Error):  # the daemon may be ending, and then the row ends as well
+                await self._rows.remove(key)
+
+    async def collect(self) -> None:
+        """Ends the streams that a lease held and none holds any more."""
+        if not self._leased:
+            return
+        for key in await self._rows.missing(tuple(self._leased)):
+            if key in self._leased:
+                self._open[key].close()
 
     def get(self, namespace: str, name: str) -> Stream:
         """Raises NotFound."""

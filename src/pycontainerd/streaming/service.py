@@ -32,7 +32,7 @@ class StreamingService(Service):
         if first is None:
             raise Unknown("EOF")
         stream = Stream(requests)
-        with self._streams.opened(call.namespace_or_empty, _name(first), stream):
+        async with self._streams.opened(call.namespace_or_empty, _name(first), stream, call.lease):
             yield Any(type_url=Empty.DESCRIPTOR.full_name)
             async for message in stream.outgoing():
                 yield message

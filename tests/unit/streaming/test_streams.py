@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any as Anything
 
@@ -16,7 +16,7 @@ from pycontainerd.api.containerd.types.transfer_pb2 import Data, Progress, Windo
 from pycontainerd.errors import Cancelled, InvalidArgument, NotFound, Unknown
 from pycontainerd.rpc.call import Call
 from pycontainerd.streaming import byte_streams
-from pycontainerd.streaming.manager import QUEUE_LIMIT, Streams
+from pycontainerd.streaming.manager import QUEUE_LIMIT, Key, Streams
 from pycontainerd.streaming.service import StreamingService
 
 INIT = "containerd.services.streaming.v1.StreamInit"
@@ -56,12 +56,25 @@ class Client:
         await self._answers.aclose()
 
 
+class NoRows:
+    """No stream of these tests has a lease, so none is to be written of."""
+
+    async def add(self, key: Key, lease: str) -> None:
+        raise AssertionError(key)
+
+    async def remove(self, key: Key) -> None:
+        raise AssertionError(key)
+
+    async def missing(self, keys: Iterable[Key]) -> list[Key]:
+        raise AssertionError(keys)
+
+
 def run(body: Callable[[Streams], Awaitable[None]]) -> None:
     asyncio.run(_run(body))
 
 
 async def _run(body: Callable[[Streams], Awaitable[None]]) -> None:
-    await body(Streams())
+    await body(Streams(NoRows()))
 
 
 async def opened(streams: Streams, name: str = "s", namespace: str = "ns") -> Client:
