@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind, Result
@@ -33,9 +32,11 @@ class Both:
     def ask(self, program: Kind, arguments: tuple[str, ...], stdin: bytes = b"") -> Result:
         own = "name-s" if program is STOCK else "name-o"
         words = [word.replace("{id}", own).replace("{image}", self.image) for word in arguments]
+        fifos = ["--fifo-dir", str(self.daemon.base / "fifo")]
         if words[0] == "run":
-            base: Path = self.daemon.base
-            words[1:1] = ["--fifo-dir", str(base / "fifo"), "--runc-root", str(base / "runc")]
+            words[1:1] = [*fifos, "--runc-root", str(self.daemon.base / "runc")]
+        elif words[:2] == ["tasks", "exec"] and "--log-uri" not in words:
+            words[2:2] = fifos
         result = self.daemon.ctr(*words, by=program, check=False, stdin=stdin)
         return Result(result.code, normal(result.out, own), normal(result.err, own))
 
