@@ -11,6 +11,7 @@ from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.messages import decode
 from pycontainerd.shim.rehearsal import rehearse
 from pycontainerd.shim.server import Prepared, serve
+from pycontainerd.spawner.gathering import gather
 from pycontainerd.system import prctl
 from pycontainerd.system.cgroup import Cgroup
 
@@ -42,5 +43,7 @@ def main(request: bytes, fds: list[int]) -> int:
 def warm() -> None:
     """Plays a shim's life through: nothing is left to be loaded once this has returned."""
     global _prepared  # noqa: PLW0603 - what is made before the fork can reach the child in no other way
+    rehearse(plays=1)
+    gather(lambda: rehearse(plays=1))
     rehearse()
     _prepared = Prepared(known=KnownRuntimes.learn())

@@ -11,6 +11,7 @@ from typing import NoReturn
 from pycontainerd.shim import address, child
 from pycontainerd.shim.launch import open_log
 from pycontainerd.shim.messages import ShimRequest, encode
+from pycontainerd.shim.rehearsal import rehearse
 
 _INHERITED = 3
 
@@ -37,7 +38,7 @@ def serve_here(program: str, flags: Mapping[str, str]) -> NoReturn:
     log = open_log(request.bundle)
     if log >= 0:
         fds.append(log)
-    child.warm()
+    rehearse(plays=1)
     sys.exit(child.main(encode(request), fds))
 
 

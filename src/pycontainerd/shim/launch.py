@@ -56,9 +56,10 @@ def open_log(bundle: str) -> int:
 def _fork(setting: Setting, request: ShimRequest, fds: list[int]) -> None:
     """A shim of its own memory (16 MB instead of 3), as a child of init: where no spawner can be started."""
     from pycontainerd.shim import child as shim
+    from pycontainerd.shim.rehearsal import rehearse
     from pycontainerd.spawner import child
 
-    shim.warm()
+    rehearse(plays=1)  # loads all; there is nobody to share pages with
     between = os.fork()
     if between:
         os.waitpid(between, 0)
