@@ -28,6 +28,18 @@ faults.declare("snapshots.directory.made", "snapshots.directory.named")
 _MODE: Final = 0o700
 
 
+class Making:
+    """A directory on its way to a row. `keep` says that the row is there: whatever fails then, it stays."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.kept = False
+
+    def keep(self) -> None:
+        self.kept = True
+
+
 class Directories:
     """The directories below *root*, which is made when it is missing."""
 
@@ -51,10 +63,11 @@ class Directories:
     @asynccontextmanager
     async def making(
         self, number: int, fill: Callable[[str], None], *, source: str | None = None
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Making]:
         """Makes the directory *number*: a copy of *source*, or what *fill* makes in a thread, under another name.
 
-        In the block its row is to be recorded; if that fails the directory goes again.
+        In the block its row is to be recorded, and `keep` to be called when that is durable; if the block fails before,
+        the directory goes again.
         """
         names = {str(number), f"new-{number}"}
         self._busy |= names
@@ -64,10 +77,12 @@ class Directories:
                     await self._copy(number, source)
                 else:
                     await self._threads.run(self._make, number, fill)
+            made = Making()
             try:
-                yield
+                yield made
             except BaseException:
-                await self._trees.remove(self.path(number))
+                if not made.kept:
+                    await self._trees.remove(self.path(number))
                 raise
         finally:
             self._busy -= names

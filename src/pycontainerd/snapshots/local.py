@@ -117,13 +117,15 @@ class LocalSnapshotter:
         def fill(directory: str) -> None:
             self._layout.fill(directory, kind, parents, labels)
 
-        def record(tx: Transaction) -> None:
-            with _within("failed to create snapshot"):
-                self._records.insert(tx, number, key, kind=kind, parent=parent, labels=labels)
-            if also is not None:
-                also(tx)
+        async with self._directories.making(number, fill, source=self._layout.source(kind, parents)) as made:
 
-        async with self._directories.making(number, fill, source=self._layout.source(kind, parents)):
+            def record(tx: Transaction) -> None:
+                with _within("failed to create snapshot"):
+                    self._records.insert(tx, number, key, kind=kind, parent=parent, labels=labels)
+                tx.after_commit(made.keep)
+                if also is not None:
+                    also(tx)
+
             await self._records.database.write(record, what=f"prepare snapshot {key}")
         faults.reach("snapshots.prepare.recorded")
         return await self.mounts(key)

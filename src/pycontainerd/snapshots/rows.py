@@ -126,8 +126,12 @@ class Rows:
         tx.execute("UPDATE objects SET created_ns = ?1, updated_ns = ?1 WHERE id = ?2", (tx.now_ns, id_))
 
     def forget(self, tx: Transaction, id_: int) -> None:
-        """Drops a row whose snapshot is gone, or was never made."""
+        """Drops a row whose snapshot is gone."""
         tx.execute("DELETE FROM objects WHERE id = ?", (id_,))
+
+    def give_up(self, tx: Transaction, id_: int) -> bool:
+        """Drops a row that is still in the making; False if it was shown, or is gone."""
+        return tx.execute("DELETE FROM objects WHERE id = ? AND reserved <> 0", (id_,)).rowcount > 0
 
 
 def _row(columns: tuple[int, str, str, str, int, int], said: Mapping[str, str]) -> Row:

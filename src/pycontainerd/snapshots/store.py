@@ -364,11 +364,14 @@ class SnapshotStore:
     async def _undone_on_error(
         self, namespace: str, reserved: _Reserved, name: str, lease: str | None
     ) -> AsyncIterator[None]:
-        """Drops the reserved row, and the lease's hold on it, if the block fails."""
+        """Drops the reserved row, and the lease's hold on it, if the block fails.
+
+        A caller that is cancelled while the last transaction commits comes too late: others see the snapshot, and may
+        have built on it.
+        """
 
         def undo(tx: Transaction) -> None:
-            self._rows.forget(tx, reserved.id)
-            if lease is not None:
+            if self._rows.give_up(tx, reserved.id) and lease is not None:
                 self._leases.detach(tx, namespace, lease, self._rows.kind, name)
 
         try:

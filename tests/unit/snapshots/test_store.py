@@ -198,6 +198,52 @@ def test_a_cancelled_preparation_leaves_no_name(scratch: Path) -> None:
     run(scratch, body)
 
 
+def cancel_at_commit(database: Database, number: int, calls: list[asyncio.Task[object]]) -> None:
+    """Cancels the first of *calls* when the commit of that number from here on is done and not yet told."""
+    left = [number]
+
+    def committed(_: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            calls[0].cancel()
+
+    database.listen(committed)
+
+
+def test_a_preparation_that_is_cancelled_when_it_is_done_stands(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        with Threads("snapshots", most=2) as threads:
+            store = over(overlayfs(scratch / "o", threads), database, leases, events)
+            calls: list[asyncio.Task[object]] = []
+            cancel_at_commit(database, 2, calls)
+            async with asyncio.TaskGroup() as group:
+                calls.append(group.create_task(store.prepare("ns", "key", lease="l")))
+            assert calls[0].cancelled()
+            assert len(await store.mounts("ns", "key")) == 1
+            assert os.listdir(scratch / "o/snapshots") == ["1"]
+            assert await held(leases) == ["key"]
+            assert events.topics == ["/snapshot/prepare"]
+
+    run(scratch, body)
+
+
+def test_a_commit_that_is_cancelled_when_it_is_done_stands(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        with Threads("snapshots", most=2) as threads:
+            store = over(overlayfs(scratch / "o", threads), database, leases, events)
+            await store.prepare("ns", "key")
+            calls: list[asyncio.Task[object]] = []
+            cancel_at_commit(database, 2, calls)
+            async with asyncio.TaskGroup() as group:
+                calls.append(group.create_task(store.commit("ns", "layer", "key", lease="l")))
+            assert calls[0].cancelled()
+            assert (await store.stat("ns", "layer")).kind is Kind.COMMITTED
+            assert await held(leases) == ["layer"]
+            await store.prepare("ns", "next", "layer")
+
+    run(scratch, body)
+
+
 def test_only_what_no_row_needs_is_collected(scratch: Path) -> None:
     async def body(database: Database, leases: LeaseStore, events: Published) -> None:
         backend = Remote([remote("orphan")])
