@@ -18,7 +18,7 @@ from pycontainerd.client.blocking import BlockingClient
 from pycontainerd.client.client import Client
 from pycontainerd.client.connection import connected
 from pycontainerd.client.image_content import ImageContent, descriptor_of
-from pycontainerd.client.unpacking import is_unpacked, unpack
+from pycontainerd.client.unpacking import unpack
 from pycontainerd.errors import AlreadyExists, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from pycontainerd.oci import platforms
 from pycontainerd.rpc.blocking_driver import BlockingDriver
@@ -177,10 +177,10 @@ async def _unpack_again(client: Client) -> None:
     image = await client.images.get(IMAGE)
     chosen = await ImageContent(client.content).choose(descriptor_of(image.target), platforms.default(), name=IMAGE)
     snapshots = client.snapshots("overlayfs")
-    assert not await is_unpacked(snapshots, chosen)
+    assert not await snapshots.exists(chosen.chain_id)
     async with client.leased() as held:
         await unpack(held, held.snapshots("overlayfs"), chosen)
-        assert await is_unpacked(snapshots, chosen)
+        assert await snapshots.exists(chosen.chain_id)
         await unpack(held, held.snapshots("overlayfs"), chosen)
 
 

@@ -1,8 +1,8 @@
-"""Diff: applying layers in the daemon."""
+"""Diff: applying and making layers in the daemon."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pycontainerd.api.containerd import types_pb2
@@ -25,3 +25,23 @@ class Diff(Api):
         request = diff_pb2.ApplyRequest(diff=layer, mounts=mounts, sync_fs=sync_fs)
         reply: diff_pb2.ApplyResponse = await self._session.unary(_METHODS["apply"], request)
         return reply.applied
+
+    async def compare(
+        self,
+        older: Iterable[types_pb2.Mount],
+        newer: Iterable[types_pb2.Mount],
+        *,
+        media_type: str = "",
+        ref: str = "",
+        labels: Mapping[str, str] | None = None,
+        source_date_epoch_s: int | None = None,
+    ) -> types_pb2.Descriptor:
+        """Stores the layer that makes *older* to *newer*, and returns its descriptor.
+
+        *ref* names the ingest; *source_date_epoch_s* (seconds since 1970) bounds the times of all files.
+        """
+        request = diff_pb2.DiffRequest(left=older, right=newer, media_type=media_type, ref=ref, labels=labels)
+        if source_date_epoch_s is not None:
+            request.source_date_epoch.FromSeconds(source_date_epoch_s)
+        reply: diff_pb2.DiffResponse = await self._session.unary(_METHODS["diff"], request)
+        return reply.diff

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from pycontainerd.client.content import Content
 from pycontainerd.errors import NotFound
@@ -24,8 +25,7 @@ def descriptor_of(target: types_pb2.Descriptor) -> Descriptor:
     return Descriptor(target.media_type, target.digest, target.size, annotations=dict(target.annotations))
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """The manifest of an image for one platform, with its config."""
 
     descriptor: Descriptor

@@ -8,6 +8,7 @@ from typing import Final
 from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.snapshots import v1_pb2 as snapshots_pb2
 from pycontainerd.client.session import Api, Session, received
+from pycontainerd.errors import NotFound
 from pycontainerd.rpc.service import methods_of
 
 _METHODS: Final = methods_of(snapshots_pb2.DESCRIPTOR.services_by_name["Snapshots"])
@@ -54,6 +55,14 @@ class Snapshots(Api):
         request = snapshots_pb2.StatSnapshotRequest(snapshotter=self.snapshotter, key=key)
         reply: snapshots_pb2.StatSnapshotResponse = await self._session.unary(_METHODS["stat"], request)
         return reply.info
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is a snapshot *key*."""
+        try:
+            await self.stat(key)
+        except NotFound:
+            return False
+        return True
 
     async def update(self, info: snapshots_pb2.Info, paths: Iterable[str] = ()) -> snapshots_pb2.Info:
         """Changes the members that *paths* name, all without paths. Raises NotFound."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.content.v1_pb2 import Info
 from pycontainerd.client.image_content import Chosen
-from pycontainerd.errors import AlreadyExists, Error, InvalidArgument, NotFound
+from pycontainerd.errors import AlreadyExists, Error, InvalidArgument
 from pycontainerd.oci.image import Descriptor, chain_ids, is_layer
 
 if TYPE_CHECKING:
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 UNCOMPRESSED_LABEL: Final = "containerd.io/uncompressed"
 SNAPSHOT_LABEL: Final = "containerd.io/gc.ref.snapshot."
 TARGET_LABEL: Final = "containerd.io/snapshot.ref"
-
-
-async def is_unpacked(snapshots: Snapshots, chosen: Chosen) -> bool:
-    """Whether all layers of an image are in the snapshotter."""
-    try:
-        await snapshots.stat(chosen.chain_id)
-    except NotFound:
-        return not chosen.chain_id
-    return True
 
 
 async def unpack(client: Client, snapshots: Snapshots, chosen: Chosen, *, sync_fs: bool = False) -> None:
@@ -64,11 +55,7 @@ class _Step:
 
 
 async def _unpack_layer(client: Client, snapshots: Snapshots, step: _Step, *, sync_fs: bool) -> None:
-    try:
-        await snapshots.stat(step.name)
-    except NotFound:
-        pass
-    else:
+    if await snapshots.exists(step.name):
         return
     layer = step.layer
     key = f"extract-{os.urandom(8).hex()} {step.name}"

@@ -6,7 +6,6 @@ named by their digest and never written again. Docker's media types mean the sam
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -276,12 +275,13 @@ def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the stacks of layers: of the first, of the first two, and so on. See image-spec,
     config.md.
     """
-    chain: list[str] = []
-    for diff_id in diff_ids:
-        if not chain:
-            chain.append(diff_id)
-            continue
-        chain.append("sha256:" + hashlib.sha256(f"{chain[-1]} {diff_id}".encode()).hexdigest())
+    chain = list(diff_ids[:1])
+    if len(diff_ids) > 1:
+        # Loaded here only: it loads OpenSSL, and an image of one layer needs no hash.
+        import hashlib
+
+        for diff_id in diff_ids[1:]:
+            chain.append("sha256:" + hashlib.sha256(f"{chain[-1]} {diff_id}".encode()).hexdigest())
     return tuple(chain)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pycontainerd.errors import InvalidArgument, NotFound
 from pycontainerd.oci.spec import Process
@@ -19,8 +20,7 @@ FILE_LIMIT: Final = 4 << 20
 _ID_LIMIT: Final = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """A line of /etc/passwd."""
 
     name: str
@@ -28,8 +28,7 @@ class Account:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A line of /etc/group."""
 
     name: str

@@ -113,6 +113,7 @@ ROOT: tuple[Entry, ...] = (
         Entry("commit", "Commit a writable snapshot under a name", "snapshots.commit"),
         Entry("info", "Show everything about a snapshot", "snapshots.info"),
         Entry("list,ls", "List snapshots", "snapshots.list_"),
+        Entry("diff", "Print the layer that makes one snapshot, or its parent, to another", "snapshots.diff"),
         Entry("mounts,m,mount", "Print the commands that mount a snapshot", "snapshots.mounts"),
         Entry("prepare", "Make a writable snapshot", "snapshots.prepare"),
         Entry(_DELETE, "Delete snapshots", "snapshots.delete"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.oci.spec import Mount
 
 
 def parse_mount(text: str) -> Mount:
     """The mount that *text* means. Raises InvalidArgument."""
+    import csv
+
     rows = list(csv.reader([text], strict=True)) if text.strip("\n") else []
     if not rows:
         raise InvalidArgument("EOF", bare=True)

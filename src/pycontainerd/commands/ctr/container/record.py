@@ -12,7 +12,6 @@ from pycontainerd.api.containerd.runc.v1_pb2 import Options as RuncOptions
 from pycontainerd.api.containerd.services.containers.v1_pb2 import Container
 from pycontainerd.client.image_content import Chosen, ImageContent, descriptor_of
 from pycontainerd.client.streams import pack
-from pycontainerd.client.unpacking import is_unpacked, unpack
 from pycontainerd.commands.ctr import logs
 from pycontainerd.commands.ctr.container import spec_steps
 from pycontainerd.commands.ctr.container.flags import RUNC
@@ -92,7 +91,9 @@ async def _build_for_image(ctx: Context, client: Client, container: Container) -
     chosen = await content.choose(descriptor_of(image.target), matcher, name=image.name)
     container.snapshotter = await ctx.snapshotter(client)
     snapshots = client.snapshots(container.snapshotter)
-    if not await is_unpacked(snapshots, chosen):
+    if chosen.chain_id and not await snapshots.exists(chosen.chain_id):
+        from pycontainerd.client.unpacking import unpack
+
         await unpack(client, snapshots, chosen, sync_fs=ctx.has("sync-fs") and ctx.flag("sync-fs"))
     given = parse_labels(ctx.texts("label"))
     config = chosen.config.config or ContainerConfig()

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Sequence
 
 from pycontainerd.client.snapshots import Snapshots
-from pycontainerd.errors import AlreadyExists, NotFound
+from pycontainerd.errors import AlreadyExists
 from pycontainerd.mounts import model
 from pycontainerd.mounts.temporary import temporary
 from pycontainerd.oci.spec import IDMapping
@@ -30,11 +30,7 @@ async def remapped(snapshots: Snapshots, parent: str, uids: Sequence[IDMapping],
         ",".join(f"{each.container_id}:{each.host_id}:{each.size}" for each in ids) for ids in (uids, gids)
     )
     name = f"{parent}-remap-{hashlib.sha256(mapping.encode()).hexdigest()[:16]}"
-    try:
-        await snapshots.stat(name)
-    except NotFound:
-        pass
-    else:
+    if await snapshots.exists(name):
         return name
     key = f"remap-{os.urandom(8).hex()}"
     mounts = await snapshots.prepare(key, parent)

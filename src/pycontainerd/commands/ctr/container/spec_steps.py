@@ -71,16 +71,27 @@ def build_spec(
 @contextmanager
 def mounted(mounts: Iterable[Mount], *, written: bool = False) -> Iterator[str]:
     """The root file system of a snapshot, to read from; *written* tells that somebody may have written to it."""
+    made = list(mounts)
+    layer = "" if written else _only_layer(made)
+    if layer:
+        yield layer
+        return
     from pycontainerd.mounts import model
     from pycontainerd.mounts.temporary import temporary
 
-    ours = [model.Mount(each.type, each.source, each.target, tuple(each.options)) for each in mounts]
-    if not written and len(ours) == 1 and ours[0].type == "overlay" and len(ours[0].lower_directories) == 1:
-        # The one layer is the root file system, without a mount.
-        yield ours[0].lower_directories[0]
-        return
+    ours = [model.Mount(each.type, each.source, each.target, tuple(each.options)) for each in made]
     with temporary(model.read_only(ours), os.environ.get("TMPDIR", "/tmp")) as root:  # noqa: S108 - made by mkdtemp
         yield root
+
+
+def _only_layer(mounts: Sequence[Mount]) -> str:
+    """The one layer below a snapshot that nobody has written to: that is its root file system, without a
+    mount.
+    """
+    if len(mounts) != 1 or mounts[0].type != "overlay":
+        return ""
+    lower = [option.removeprefix("lowerdir=") for option in mounts[0].options if option.startswith("lowerdir=")]
+    return lower[0] if len(lower) == 1 and not set(lower[0]) & {":", "\\"} else ""
 
 
 def directory(path: str) -> AbstractContextManager[str]:
