@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import h2.config
@@ -390,6 +391,15 @@ def test_what_is_allowed_comes_back_with_time() -> None:
         ours.receive(FLOODS["pings"](0) * 5)
         ours.now += 1
     assert ours.failure() is None
+
+
+def test_settings_that_move_the_windows_of_many_streams_cost_more() -> None:
+    ours = raw_server(limits=Limits(control_burst=100, control_per_s=0))
+    for number in range(640):
+        ours.receive(headers(2 * number + 1))
+    sizes = b"".join(struct.pack(">HI", Setting.INITIAL_WINDOW_SIZE, 100_000 + number) for number in range(20))
+    ours.receive(frames.frame(frames.SETTINGS, 0, 0, sizes))
+    assert ours.failure() == ErrorCode.ENHANCE_YOUR_CALM
 
 
 def test_pings_for_what_we_sent_are_free() -> None:

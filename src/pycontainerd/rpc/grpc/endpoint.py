@@ -36,9 +36,12 @@ class Endpoint:
     ) -> None:
         self.driver = driver
         self.message_limit = message_limit
-        self.core = Http2Connection(client=client, limits=limits or Limits(), clock=driver.now, drained=self._drained)
+        limits = limits or Limits()
+        self.core = Http2Connection(client=client, limits=limits, clock=driver.now, drained=self._drained)
         self.transport: Transport | None = None
+        self._unsent_heads = limits.unsent_heads
         self._busy = False
+        self._braked = False
         self._keepalive_s = keepalive_s
         self._keepalive: Timer | None = None
         self._heard = True
@@ -68,6 +71,9 @@ class Endpoint:
 
     def resume_writing(self) -> None:
         self.core.out.paused = False
+        if self._braked and self.transport is not None:
+            self._braked = False
+            self.transport.resume_reading()
         self.flush()
 
     def lost(self, error: BaseException | None) -> None:
@@ -93,6 +99,10 @@ class Endpoint:
                 transport.write(b"".join(parts))
         if self.core.failed:
             transport.close()
+        elif not self._braked and self.core.out.queued_heads > self._unsent_heads:
+            # Who asks and does not read the answers is not asked what else he wants.
+            self._braked = True
+            transport.pause_reading()
 
     def handle(self, event: Event) -> None:
         """Does what *event* asks for."""

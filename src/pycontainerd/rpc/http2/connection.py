@@ -28,6 +28,9 @@ from pycontainerd.rpc.http2.stream import Stream
 _CRUMB: Final = 16
 """Opening a window by less than this makes us send frames that are hardly more than their head."""
 
+_STREAMS_A_UNIT: Final = 64
+"""Open streams whose windows a peer may change at the price of one frame that moves nothing."""
+
 _REMEMBERED: Final = 1000
 """Streams that we ended before the peer did: what still comes for them is no fault of the peer's."""
 
@@ -42,6 +45,7 @@ class Http2Connection:
     __slots__ = (
         "_assembling",
         "_block",
+        "_block_size",
         "_control",
         "_decoder",
         "_ended_early",
@@ -91,6 +95,7 @@ class Http2Connection:
         self._reader = FrameReader(preface=not client, limit=limits.max_frame)
         self._greeted = False
         self._block: list[bytes] = []
+        self._block_size = 0
         self._assembling: tuple[int, int] | None = None
         self._first_block = True
         self._last_peer = 0
@@ -265,11 +270,12 @@ class Http2Connection:
 
     def _add_fragment(self, payload: bytes) -> None:
         self._block.append(payload)
-        if len(self._block) > 1 and sum(map(len, self._block)) > self._limits.header_list:
+        self._block_size += len(payload)
+        if len(self._block) > 1 and self._block_size > self._limits.header_list:
             raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"header block over {self._limits.header_list} bytes")
 
     def _block_complete(self, events: list[Event]) -> None:
-        parts, self._block = self._block, []
+        parts, self._block, self._block_size = self._block, [], 0
         assembling, self._assembling = self._assembling, None
         if assembling is None:
             return
@@ -359,6 +365,9 @@ class Http2Connection:
             if value > frames.LARGEST_WINDOW:
                 raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, f"initial window of {value} bytes")
             change = value - self.out.initial_window
+            if not change:
+                return
+            self._spend(len(self.streams) // _STREAMS_A_UNIT)
             self.out.initial_window = value
             for stream in self.streams.values():
                 if not self.out.open_stream_window(stream, change):
@@ -425,8 +434,8 @@ class Http2Connection:
         ours = bool(number & 1) == self.client
         return not number or number > (self._last_local if ours else self._last_peer)
 
-    def _spend(self) -> None:
-        if not self._control.spend():
+    def _spend(self, units: int = 1) -> None:
+        if not self._control.spend(units):
             raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "too many frames that move nothing")
 
     def _refuse(self, number: int, code: ErrorCode) -> None:

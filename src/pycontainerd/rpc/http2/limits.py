@@ -32,7 +32,9 @@ class Limits:
     reset_per_s: float = 500.0
     """Calls that the peer begins and resets before they end."""
     unsent_control: int = 1 * MIB
-    """Answers that may wait for a peer that does not read them."""
+    """Answers to control frames that may wait for a peer that does not read them: more end the connection."""
+    unsent_heads: int = 1 * MIB
+    """Heads and ends of calls that may wait for such a peer before nothing more is read from it."""
 
 
 class Budget:
@@ -47,13 +49,13 @@ class Budget:
         self._left: float = burst
         self._since = clock()
 
-    def spend(self) -> bool:
-        """Takes one; False when none is left."""
-        if self._left < 1:
+    def spend(self, units: int = 1) -> bool:
+        """Takes *units*; False when there are not so many left."""
+        if self._left < units:
             now = self._clock()
             self._left = min(self._burst, self._left + (now - self._since) * self._per_s)
             self._since = now
-            if self._left < 1:
+            if self._left < units:
                 return False
-        self._left -= 1
+        self._left -= units
         return True

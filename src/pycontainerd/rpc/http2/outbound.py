@@ -48,6 +48,7 @@ class Outbound:
         "moved",
         "paused",
         "queued",
+        "queued_heads",
         "window",
     )
 
@@ -61,6 +62,8 @@ class Outbound:
         """Whether headers or data went out; who looks at it sets it back."""
         self.queued = 0
         """Bytes of control frames that the transport, which is paused, was given nevertheless."""
+        self.queued_heads = 0
+        """Bytes of header fields that it was given nevertheless: no window holds them back."""
         self._drained = drained
         self._ended = ended
         self._parts: list[Piece] = []
@@ -74,6 +77,7 @@ class Outbound:
     def headers(self, stream: Stream, block: bytes, *, end: bool) -> None:
         """Sends *block*; nothing of the stream may wait in its outbox. *end*: nothing follows on the stream."""
         self.moved = True
+        self.queued_heads += len(block)
         flags = END_STREAM if end else 0
         if len(block) <= self.max_frame:
             self._parts.append(HEADER.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream.id) + block)
@@ -147,11 +151,11 @@ class Outbound:
         """The pieces that are to go out now, in order. Call until there are none, or the transport has enough."""
         if self._ready and not self.paused:
             self._pump()
+        if not self.paused:
+            self.queued = self.queued_heads = 0
         parts = self._parts
         if parts:
             self._parts = []
-            if not self.paused:
-                self.queued = 0
         return parts
 
     def _pump(self) -> None:
