@@ -16,6 +16,8 @@ from pathlib import Path
 
 from benchmarks.measures import HEADER, MILLI, Pair, in_turn, memory_kib, percentile, seconds
 from pycontainerd.client.blocking import BlockingClient, connect
+from pycontainerd.client.connection import NoSocket
+from pycontainerd.errors import Unavailable
 from scripts.busybox_image import busybox_layer, oci_archive
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind
 from tests.harness.machine import MARK, SESSION
@@ -53,11 +55,16 @@ def run_time(client: Kind | None) -> Callable[[Daemon], float]:
     return measure
 
 
+def connected(daemon: Daemon) -> BlockingClient:
+    """Our client of either daemon."""
+    return connect(str(daemon.address), namespace=daemon.namespace, timeout_s=10)
+
+
 def call_time(action: Callable[[BlockingClient], object]) -> Callable[[Daemon], float]:
     """The median of many calls over one connection of our client, in ms."""
 
     def measure(daemon: Daemon) -> float:
-        with connect(str(daemon.address), namespace=daemon.namespace) as client:
+        with connected(daemon) as client:
             action(client)
             return MILLI * percentile([seconds(lambda: action(client)) for _ in range(CALLS)], 0.5)
 
@@ -84,7 +91,7 @@ def start_sleepers(daemon: Daemon) -> None:
 
 def ask_sleepers(daemon: Daemon, times: int = 100) -> None:
     """Some requests to each shim, as a monitor would send them."""
-    with connect(str(daemon.address), namespace=daemon.namespace) as client:
+    with connected(daemon) as client:
         for number in range(SLEEPERS):
             for _ in range(times):
                 client.tasks.get(f"sleeper{number}")
@@ -101,7 +108,7 @@ def start_time(daemon: Daemon) -> float:
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=daemon.env(), cwd=daemon.base
         )
     while True:
-        with contextlib.suppress(Exception), connect(str(daemon.address), namespace="default") as client:
+        with contextlib.suppress(NoSocket, Unavailable), connected(daemon) as client:
             client.version.get()
             return MILLI * (time.perf_counter() - begin)
         time.sleep(0.0005)
