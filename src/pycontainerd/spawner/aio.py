@@ -126,13 +126,25 @@ class Spawner:
     async def _connected(self) -> _Connection:
         async with self._connecting:
             if self._connection is None or self._connection.closed:
-                opened = await asyncio.to_thread(self._open)
-                self._connection = _Connection(opened)
+                self._connection = _Connection(await self._opened())
             return self._connection
+
+    async def _opened(self) -> socket.socket:
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
 
     def _open(self) -> socket.socket:
         path = starting.socket_path(self._socket_dir, self._roles)
         return starting.ensure(path, roles=self._roles, idle_s=self._idle_s)
+
+
+def _close_unwanted(opened: asyncio.Future[socket.socket]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
 
 
 async def _gone(worker: Worker) -> None:
@@ -163,12 +175,21 @@ class _Connection:
         self._loop = asyncio.get_running_loop()
         self._asked: deque[_Asked] = deque()
         self._statuses: dict[int, asyncio.Future[int]] = {}
+        self._sending = asyncio.Lock()
+        self._room: asyncio.Future[None] | None = None
         connection.setblocking(False)
         self._loop.add_reader(connection, self._readable)
 
     async def ask(self, message: Request, fds: Sequence[int]) -> _StartedChild:
         """Sends a request; the child that it starts. Raises Unavailable, ConnectionError if the spawner is gone."""
         data = encode(message)
+        answer: asyncio.Future[_StartedChild] = self._loop.create_future()
+        async with self._sending:  # a loop wakes only one who waits for room
+            await self._send(data, fds)
+            self._asked.append(_Asked(answer, isinstance(message, StartWorker)))
+        return await answer
+
+    async def _send(self, data: bytes, fds: Sequence[int]) -> None:
         while True:
             try:
                 send_with_fds(self._socket, data, fds)
@@ -178,18 +199,18 @@ class _Connection:
                 self.close(error)
                 raise ConnectionResetError(str(error)) from error
             else:
-                break
-        answer: asyncio.Future[_StartedChild] = self._loop.create_future()
-        self._asked.append(_Asked(answer, isinstance(message, StartWorker)))
-        return await answer
+                return
 
     async def _writable(self) -> None:
-        waiter: asyncio.Future[None] = self._loop.create_future()
+        """Returns when there is room, or when the connection was closed."""
+        self._room = waiter = self._loop.create_future()
         self._loop.add_writer(self._socket, _set, waiter)
         try:
             await waiter
         finally:
-            self._loop.remove_writer(self._socket)
+            self._room = None
+            if not self.closed:
+                self._loop.remove_writer(self._socket)
 
     def close(self, error: Exception) -> None:
         """Forgets everything; who waits is told."""
@@ -197,6 +218,9 @@ class _Connection:
             return
         self.closed = True
         self._loop.remove_reader(self._socket)
+        if self._room is not None:
+            self._loop.remove_writer(self._socket)
+            _set(self._room)
         self._socket.close()
         for answer, _ in self._asked:
             if not answer.done():

@@ -12,6 +12,7 @@ import time
 ROLES = {
     "shim": "tests.integration.spawner.roles:shim",
     "echo": "tests.integration.spawner.roles:echo",
+    "size": "tests.integration.spawner.roles:size",
     "facts": "tests.integration.spawner.roles:facts",
     "raise": "tests.integration.spawner.roles:raises",
     "killed": "tests.integration.spawner.roles:killed",
@@ -27,6 +28,11 @@ def echo(request: bytes, fds: list[int]) -> int:
     """Writes the request; the status is its length."""
     os.write(fds[0], request)
     return len(request)
+
+
+def size(request: bytes, fds: list[int]) -> int:
+    """The status is the length of the request in KiB."""
+    return len(request) // 1024
 
 
 def shim(request: bytes, fds: list[int]) -> int:

@@ -214,6 +214,24 @@ def test_the_asyncio_client_runs_many_at_once(sockets: Path) -> None:
     assert asyncio.run(all_()) == list(range(30))
 
 
+def test_requests_that_wait_for_room_are_all_answered(sockets: Path) -> None:
+    async def one(spawner: Spawner) -> int:
+        null = os.open("/dev/null", os.O_WRONLY)
+        try:
+            async with spawner.worker("size", Setting.like_mine(), bytes(SIZE_LIMIT // 2), [null]) as worker:
+                return await worker.wait()
+        finally:
+            os.close(null)
+
+    async def all_() -> list[int]:
+        async with Spawner(str(sockets), roles=ROLES) as spawner:
+            await spawner.connect()
+            async with asyncio.timeout(30):
+                return await asyncio.gather(*(one(spawner) for _ in range(20)))
+
+    assert asyncio.run(all_()) == [SIZE_LIMIT // 2 // 1024] * 20
+
+
 def test_leaving_the_block_kills_a_worker(sockets: Path) -> None:
     async def leave() -> int:
         held, hold = os.pipe()
