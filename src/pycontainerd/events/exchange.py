@@ -1,8 +1,8 @@
 """The exchange: publishers in, subscriptions out, in this process and without waiting.
 
 Who publishes never waits for who listens. A subscription's queue is not bounded by the reader's pace, as clients of
-the original expect, but by `QUEUE_LIMIT`: a reader that is that far behind is dead, and is ended with an error
-instead of filling the daemon's memory (the original's queue grows for ever).
+the original expect, but by `QUEUE_LIMIT` and `QUEUE_BYTES`: a reader that is that far behind is dead, and is ended with
+an error instead of filling the daemon's memory (the original's queue grows for ever).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from pycontainerd.rpc.call import check_identifier
 QUEUE_LIMIT: Final = 131_072
 """Envelopes that wait for one subscriber; about 50 MB, as the envelopes themselves are shared by all queues."""
 
+QUEUE_BYTES: Final = 64 << 20
+"""The same in bytes on the wire: clients may publish events as large as a message."""
+
 
 class Filter(Protocol):
     """What the exchange needs of a compiled list of filters."""
@@ -34,10 +37,12 @@ class Filter(Protocol):
 class Subscription(AsyncIterator[Envelope]):
     """The envelopes for one reader, in the order in which they were published."""
 
-    def __init__(self, wanted: Filter | None, limit: int) -> None:
+    def __init__(self, wanted: Filter | None, limit: int, size_limit: int) -> None:
         self._wanted = wanted
         self._limit = limit
+        self._size_limit = size_limit
         self._queue: deque[Envelope] = deque()
+        self._size = 0
         self._reader: asyncio.Future[None] | None = None
         self._overrun = False
 
@@ -45,32 +50,39 @@ class Subscription(AsyncIterator[Envelope]):
         """Queues *envelope* if the filters let it pass."""
         if self._overrun or (self._wanted is not None and not self._wanted.matches(envelope)):
             return
-        if len(self._queue) >= self._limit:
+        # One that waits alone may have any size: its reader is not behind.
+        if self._queue and (len(self._queue) >= self._limit or self._size + envelope.size > self._size_limit):
             self._overrun = True
             self._queue.clear()
         else:
             self._queue.append(envelope)
+            self._size += envelope.size
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     async def __anext__(self) -> Envelope:
         while not self._queue:
             if self._overrun:
-                raise ResourceExhausted(f"subscription ended: {self._limit} events wait for their reader")
+                raise ResourceExhausted(
+                    f"subscription ended: {self._limit} events or {self._size_limit} bytes wait for their reader"
+                )
             self._reader = asyncio.get_running_loop().create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
-        return self._queue.popleft()
+        envelope = self._queue.popleft()
+        self._size -= envelope.size
+        return envelope
 
 
 class Exchange:
     """Fans out what happened. Belongs to one event loop; not for other threads."""
 
-    def __init__(self, clock: Clock, *, queue_limit: int = QUEUE_LIMIT) -> None:
+    def __init__(self, clock: Clock, *, queue_limit: int = QUEUE_LIMIT, queue_bytes: int = QUEUE_BYTES) -> None:
         self._clock = clock
         self._queue_limit = queue_limit
+        self._queue_bytes = queue_bytes
         self._subscriptions: dict[Subscription, None] = {}
         self._once = Once()
 
@@ -108,7 +120,7 @@ class Exchange:
         Raises InvalidArgument if a filter doesn't parse. The iterator raises ResourceExhausted when its reader is
         too far behind.
         """
-        subscription = Subscription(_compiled(filters), self._queue_limit)
+        subscription = Subscription(_compiled(filters), self._queue_limit, self._queue_bytes)
         self._subscriptions[subscription] = None
         try:
             yield subscription

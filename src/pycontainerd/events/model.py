@@ -21,10 +21,12 @@ YEAR_ONE_S: Final = -62135596800
 class Envelope:
     """One event. *wire* is what subscribers get and is not changed any more; the payload is decoded when asked for."""
 
-    __slots__ = ("_decoded", "_event", "wire")
+    __slots__ = ("_decoded", "_event", "size", "wire")
 
     def __init__(self, wire: types_pb2.Envelope) -> None:
         self.wire = wire
+        self.size = wire.ByteSize()
+        """Bytes on the wire."""
         self._event: Message | None = None
         self._decoded = False
 

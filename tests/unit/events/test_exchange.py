@@ -27,9 +27,9 @@ class FixedClock:
         return 0.0
 
 
-def run(test: Callable[[Exchange], Awaitable[None]], *, queue_limit: int = 100) -> None:
+def run(test: Callable[[Exchange], Awaitable[None]], *, queue_limit: int = 100, queue_bytes: int = 1 << 20) -> None:
     async def body() -> None:
-        await test(Exchange(FixedClock(), queue_limit=queue_limit))
+        await test(Exchange(FixedClock(), queue_limit=queue_limit, queue_bytes=queue_bytes))
 
     asyncio.run(body())
 
@@ -108,6 +108,29 @@ def test_a_reader_that_is_too_far_behind_is_ended_and_the_others_are_not() -> No
             assert (await anext(alive)).topic == "/n/3"
 
     run(body, queue_limit=3)
+
+
+def test_large_events_put_a_reader_behind_by_their_bytes() -> None:
+    async def body(exchange: Exchange) -> None:
+        large = started("c" * 2000)
+        async with exchange.subscribe() as dead, exchange.subscribe() as alive:
+            for number in range(4):
+                exchange.publish("ns", f"/n/{number}", large)
+                assert (await anext(alive)).topic == f"/n/{number}"
+            with pytest.raises(ResourceExhausted):
+                await anext(dead)
+
+    run(body, queue_bytes=5000)
+
+
+def test_one_event_may_be_larger_than_what_may_wait() -> None:
+    async def body(exchange: Exchange) -> None:
+        async with exchange.subscribe() as events:
+            for number in range(3):
+                exchange.publish("ns", f"/n/{number}", started("c" * 2000))
+                assert (await anext(events)).topic == f"/n/{number}"
+
+    run(body, queue_bytes=1000)
 
 
 def test_a_reader_that_is_cancelled_leaves_nothing_in_the_exchange() -> None:
