@@ -52,10 +52,10 @@ def replace_text(path: str, text: str) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a small file; a crash may cut it."""
+    """Writes a small file; a crash may cut it, a full disk raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
-        os.write(descriptor, text.encode())
+        write_all(descriptor, text.encode(), 0)
     finally:
         os.close(descriptor)
 

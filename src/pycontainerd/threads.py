@@ -22,7 +22,7 @@ _PENDING: Final = object()
 class _Job(Generic[T]):
     """A piece of work and who waits for it. All but `run` happens in the loop."""
 
-    __slots__ = ("_arguments", "_error", "_loop", "_result", "_waiter", "_work")
+    __slots__ = ("_arguments", "_loop", "_result", "_waiter", "_work", "error")
 
     def __init__(self, work: Callable[..., T], arguments: tuple[Any, ...]) -> None:
         self._work = work
@@ -30,7 +30,7 @@ class _Job(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._result: Any = _PENDING
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     def run(self) -> tuple[T | None, BaseException | None]:
         """In the thread."""
@@ -47,7 +47,7 @@ class _Job(Generic[T]):
             return
 
     def end(self, outcome: tuple[T | None, BaseException | None]) -> None:
-        self._result, self._error = outcome
+        self._result, self.error = outcome
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -62,8 +62,12 @@ class _Job(Generic[T]):
                 cancelled = error
         if cancelled is not None:
             raise cancelled
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
+        return self.result()
+
+    def result(self) -> T:
+        """What the work returned, when it has ended without an error."""
         return cast("T", self._result)
 
 
@@ -87,6 +91,16 @@ class Threads:
         close it afterwards.
         """
         return await self._start(work, arguments).wait()
+
+    async def open(self, work: Callable[[Unpack[A]], T], *arguments: *A, unwanted: Callable[[T], None]) -> T:
+        """As `run`, for work that opens something: *unwanted* gets it if the caller was cancelled meanwhile."""
+        job = self._start(work, arguments)
+        try:
+            return await job.wait()
+        except asyncio.CancelledError:
+            if job.error is None:
+                unwanted(job.result())
+            raise
 
     async def run_both(self, first: Callable[[], None], second: Callable[[], None]) -> None:
         """Runs both at once and waits for both, as `run` does; raises the error of one of them."""

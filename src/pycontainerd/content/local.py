@@ -117,9 +117,11 @@ class LocalContent:
 
     async def begin(self, name: str, total: int) -> Writing:
         """Resumes or begins the ingest *name*; see `Ingest.open`."""
-        directory = self._directory(name)
+        directory, now_ns = self._directory(name), self._clock.now_ns()
         with disk.translated(f"open ingest {name}"):
-            opened = await self._threads.run(Ingest.open, directory, name, total, self._clock.now_ns())
+            opened = await self._threads.open(
+                Ingest.open, directory, name, total, now_ns, unwanted=lambda ingest: ingest.close(now_ns)
+            )
         return Writing(opened, self, self._threads, self._clock)
 
     async def copy_into(self, name: str, digest: Digest, total: int = 0) -> Writing:
@@ -203,10 +205,10 @@ class LocalContent:
             if directory not in known:
                 await self._threads.run(disk.remove_tree, os.path.join(self._ingests, directory))
 
-    def enable_verity(self, digest: Digest) -> None:
-        """Lets the kernel refuse damaged pages of the blob, where the file system can."""
+    async def enable_verity(self, digest: Digest) -> None:
+        """Lets the kernel refuse damaged pages of the blob, where the file system can. It reads all of it for that."""
         if self._verity:
-            verity.enable(self.path(digest))
+            await self._threads.run(verity.enable, self.path(digest))
 
     def _directory(self, name: str) -> str:
         return os.path.join(self._ingests, directory_name(name))
@@ -283,7 +285,7 @@ class Writing:
         """Makes the bytes the blob *digest*; the caller holds `committing` and has checked that they are it."""
         with disk.translated(f"commit content {digest}"):
             await self._threads.run(self._ingest.publish, self._backend.path(digest), self._clock.now_ns())
-        self._backend.enable_verity(digest)
+        await self._backend.enable_verity(digest)
 
     async def close(self) -> None:
         """Keeps the ingest for a resume."""

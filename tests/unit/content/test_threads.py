@@ -44,3 +44,28 @@ def test_what_the_work_raises_is_raised() -> None:
                 await threads.run_both(lambda: None, lambda: divmod(1, 0) and None)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_was_opened_for_who_was_cancelled_is_given_back(cancelled: bool) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        go.wait()
+        return "opened"
+
+    async def main() -> None:
+        unwanted: list[str] = []
+        with Threads("test", most=1) as threads:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(threads.open(work, unwanted=unwanted.append))
+                await asyncio.to_thread(begun.wait)
+                if cancelled:
+                    task.cancel()
+                await asyncio.sleep(0)
+                go.set()
+            assert unwanted == (["opened"] if cancelled else [])
+            assert task.cancelled() is cancelled
+
+    asyncio.run(main())
