@@ -16,6 +16,7 @@ THINGS = (
     "leases",
     "events",
     "sandboxes",
+    "activations",
     "tasks",
     "transfer",
     "introspection",

@@ -27,7 +27,6 @@ def _later(
 
 
 image_verifier_bindir = _later(types.IMAGE_VERIFIER, "bindir", config=sections.Bindir)
-mount_handler_erofs = _later(types.MOUNT_HANDLER, "erofs", config=sections.Empty, on_host=True)
 snapshotter_blockfile = _later(types.SNAPSHOTTER, "blockfile", config=sections.Blockfile, on_host=True)
 snapshotter_btrfs = _later(types.SNAPSHOTTER, "btrfs", config=sections.RootPath, on_host=True)
 snapshotter_devmapper = _later(types.SNAPSHOTTER, "devmapper", config=sections.Devmapper, on_host=True)
@@ -41,8 +40,6 @@ internal_tracing = _later(types.INTERNAL, "tracing", requires=[types.TRACING_PRO
 nri_nri = _later(types.NRI, "nri", requires=[types.INTERNAL, types.WARNING], config=sections.Nri)
 ttrpc_otelttrpc = _later(types.TTRPC, "otelttrpc")
 differ_erofs = _later(types.DIFFER, "erofs", requires=[types.METADATA], config=sections.Erofs)
-mount_manager_bolt = _later(types.MOUNT_MANAGER, "bolt", requires=[types.METADATA, types.MOUNT_HANDLER])
-grpc_mounts = _later(types.GRPC, "mounts", requires=[types.MOUNT_MANAGER])
 cri_images = _later(
     types.CRI,
     "images",

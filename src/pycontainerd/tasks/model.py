@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,30 @@ class Containers(Protocol):
 
     def exists(self, namespace: str, id_: str) -> bool:
         """Whether there is such a record."""
+
+
+class Rootfs(Protocol):
+    """Who mounts what shims can't, before a task is made of it."""
+
+    async def activate(
+        self, namespace: str, id_: str, mounts: Sequence[RootfsMount], allowed: Callable[[], Awaitable[Sequence[str]]]
+    ) -> Sequence[RootfsMount]:
+        """The mounts that are left for the shim of the container *id_*; *allowed* tells which types it does itself."""
+
+    async def deactivate(self, namespace: str, id_: str) -> None:
+        """Takes away what was mounted for the container *id_*, if anything was."""
+
+
+class AsGiven:
+    """Mounts nothing: shims get what clients send."""
+
+    async def activate(
+        self, namespace: str, id_: str, mounts: Sequence[RootfsMount], allowed: Callable[[], Awaitable[Sequence[str]]]
+    ) -> Sequence[RootfsMount]:
+        return mounts
+
+    async def deactivate(self, namespace: str, id_: str) -> None:
+        return
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Payload
 from pycontainerd.runtime.recovery import Recovery
 from pycontainerd.runtime.told import note_told
+from pycontainerd.tasks.activated import ActivatedRootfs
 from pycontainerd.tasks.info import InformativeTasks
 from pycontainerd.tasks.model import ContainerView
 from pycontainerd.tasks.service import TasksService
@@ -69,7 +70,8 @@ async def task(init: Init) -> Tasks:
     manager: ShimManager = init.plugins.single(types.SHIM)
     containers = StoredContainers(init.plugins.single(types.METADATA).containers)
     state, root = str(init.state), str(init.root)
-    tasks = InformativeTasks(manager, containers, state, root, init.clock.now_ns)
+    rootfs = ActivatedRootfs(init.plugins.single(types.MOUNT_MANAGER))
+    tasks = InformativeTasks(manager, containers, state, root, init.clock.now_ns, rootfs=rootfs)
     recovery = Recovery(manager, state, root, has_container=containers.exists, runtime_of=containers.runtime)
 
     async def recover() -> None:

@@ -9,23 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from pycontainerd import faults
 from pycontainerd.api.containerd.types_pb2 import RuntimeInfo
 from pycontainerd.errors import Error, InvalidArgument, NotFound, Unknown
+from pycontainerd.log import fields
 from pycontainerd.rpc.call import check_identifier
 from pycontainerd.rpc.ttrpc.link import ConnectionClosed
 from pycontainerd.runtime import executable, spec
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.manager import ShimManager
-from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, State, Stdio
+from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, RootfsMount, State, Stdio
 from pycontainerd.runtime.shim import Shim
-from pycontainerd.tasks.model import Containers, ContainerView, NewTask, Statistics
+from pycontainerd.tasks.model import AsGiven, Containers, ContainerView, NewTask, Rootfs, Statistics
 
 faults.declare("tasks.create.started", "tasks.create.created", "tasks.delete.deleted")
+
+_LOG: Final = logging.getLogger(__name__)
+
+ALLOWED_MOUNTS: Final = "containerd.io/runtime-allow-mounts"
+"""The annotation by which a shim tells types of mounts that are left to it, separated by commas."""
 
 DEFAULT_RUNTIME: Final = "io.containerd.runc.v2"
 
@@ -39,7 +46,14 @@ class Tasks:
     """The tasks of a daemon; *state* and *root* are where their bundles and work directories lie."""
 
     def __init__(
-        self, manager: ShimManager, containers: Containers, state: str, root: str, now_ns: Callable[[], int]
+        self,
+        manager: ShimManager,
+        containers: Containers,
+        state: str,
+        root: str,
+        now_ns: Callable[[], int],
+        *,
+        rootfs: Rootfs | None = None,
     ) -> None:
         self.manager = manager
         self.recovered = asyncio.Event()
@@ -47,6 +61,7 @@ class Tasks:
         self._state = state
         self._root = root
         self._now_ns = now_ns
+        self._rootfs: Rootfs = rootfs or AsGiven()
 
     async def create(self, namespace: str, container: ContainerView, task: NewTask) -> int:
         """Makes the container of a task, in a shim: the pid of its init, which waits to be started.
@@ -64,24 +79,37 @@ class Tasks:
     async def _create(self, namespace: str, container: ContainerView, task: NewTask) -> _Created:
         manager = self.manager
         with manager.shims.reserved(namespace, task.id):
-            shim = await self._start_shim(namespace, container, task)
-            faults.reach("tasks.create.started")
+            rootfs = await self._rootfs.activate(
+                namespace, task.id, task.rootfs, lambda: self._allowed(container, task)
+            )
             try:
-                pid = await shim.api.create(
-                    task.id,
-                    shim.bundle.path,
-                    rootfs=task.rootfs,
-                    stdio=task.stdio,
-                    checkpoint=task.checkpoint,
-                    options=task.options or container.options,
-                )
-            except BaseException as error:
-                await manager.undo(self._abandon(shim), f"take back task {task.id}")
-                if isinstance(error, Error):
-                    raise error.within("failed to create shim task") from None
+                return await self._create_on(rootfs, namespace, container, task)
+            except BaseException:
+                await manager.undo(self._rootfs.deactivate(namespace, task.id), f"unmount the root of task {task.id}")
                 raise
-            faults.reach("tasks.create.created")
-            manager.keep(shim)
+
+    async def _create_on(
+        self, rootfs: Sequence[RootfsMount], namespace: str, container: ContainerView, task: NewTask
+    ) -> _Created:
+        manager = self.manager
+        shim = await self._start_shim(namespace, container, task)
+        faults.reach("tasks.create.started")
+        try:
+            pid = await shim.api.create(
+                task.id,
+                shim.bundle.path,
+                rootfs=rootfs,
+                stdio=task.stdio,
+                checkpoint=task.checkpoint,
+                options=task.options or container.options,
+            )
+        except BaseException as error:
+            await manager.undo(self._abandon(shim), f"take back task {task.id}")
+            if isinstance(error, Error):
+                raise error.within("failed to create shim task") from None
+            raise
+        faults.reach("tasks.create.created")
+        manager.keep(shim)
         return _Created(shim, pid)
 
     async def delete(self, namespace: str, id_: str) -> Exit:
@@ -273,9 +301,23 @@ class Tasks:
             except Error as error:
                 if isinstance(error, NotFound):
                     await self.manager.remove(shim, force=True)
+                    await self._unmount(shim)
                 raise error.within(context) if context else error from None
             faults.reach("tasks.delete.deleted")
             await self.manager.remove(shim, force=False)
+            await self._unmount(shim)
             # A stock shim may have ended before it could send the event.
             self.manager.tell_deleted(shim.namespace, shim.id, exit_)
             return exit_
+
+    async def _unmount(self, shim: Shim) -> None:
+        try:
+            await self._rootfs.deactivate(shim.namespace, shim.id)
+        except Error as error:
+            # The task is gone; the collector takes what is still mounted with the container's record.
+            _LOG.warning("failed to unmount the root", extra=fields(id=shim.id, namespace=shim.namespace, error=error))
+
+    async def _allowed(self, container: ContainerView, task: NewTask) -> Sequence[str]:
+        """The types of mounts that the shim says it mounts itself."""
+        info = await self.runtime_info(task.runtime or container.runtime, task.options or container.options)
+        return [type_ for type_ in info.annotations.get(ALLOWED_MOUNTS, "").split(",") if type_]
