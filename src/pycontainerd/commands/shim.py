@@ -140,18 +140,16 @@ def _start(program: str, values: dict[str, str]) -> int:
 
 
 def _delete(values: dict[str, str]) -> int:
-    from pycontainerd.api.containerd.task import v3_pb2
+    from pycontainerd.shim import wire
     from pycontainerd.shim.cleanup import clean_up
-    from pycontainerd.shim.timestamp import set_timestamp
 
     here = values.get("bundle") or os.getcwd()
     id_ = values.get("id", "")
     ended = clean_up(os.path.join(os.path.dirname(here), id_), values["namespace"], id_)
     for warning in ended.warnings:
         sys.stderr.write(f"{NAME}: {warning}\n")
-    response = v3_pb2.DeleteResponse(pid=ended.pid, exit_status=ended.status)
-    set_timestamp(response.exited_at, ended.at_ns)
-    _write(response.SerializeToString())
+    # containerd.task.v3.DeleteResponse: pid, exit_status, exited_at
+    _write(wire.encode({1: ended.pid, 2: ended.status, 3: wire.timestamp(ended.at_ns)}))
     return 0
 
 

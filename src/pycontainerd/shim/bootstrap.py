@@ -2,41 +2,40 @@
 
 The daemon tells what it wants on stdin: `BootstrapParams`; or, in older daemons, the bare Any of the options, or
 nothing, and then flags and environment tell. An Any parses as BootstrapParams as well (its fields 1 and 2 are strings
-there): only parameters with our id are believed.
+there): only parameters with our id are believed. Little is loaded here, see `wire`.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import DecodeError
-
-from pycontainerd.api.containerd.runtime.bootstrap import v1_pb2 as bootstrap_pb2
-from pycontainerd.shim import address, spec
-from pycontainerd.shim import options as runc_options
-from pycontainerd.shim.messages import ShimRequest
+from pycontainerd.shim import address, wire
 
 INPUT_LIMIT: Final = 10 << 20
 API_VERSION: Final = 3
+OOM_RAISE: Final = 1
+"""A shim is a little more likely to be killed than its daemon."""
+
+GROUP_ANNOTATIONS: Final = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+"""Annotations that name the group whose containers share one shim; the first found counts."""
+
+OPTIONS: Final = "containerd.runc.v1.Options"
+_SHIM_CGROUP: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(NamedTuple):
     """What the command line says."""
 
     namespace: str = ""
     id: str = ""
     address: str = ""
     publish_binary: str = ""
-    bundle: str = ""
     debug: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """The shim that a daemon wants."""
 
     id: str
@@ -46,54 +45,59 @@ class Wanted:
     socket_dir: str
     publish_binary: str
     debug: bool
-    options: runc_options.Options = field(default_factory=runc_options.Options)
+    shim_cgroup: str
 
 
 def parse(data: bytes, flags: Flags) -> Wanted:
-    """What stdin and flags ask for. Raises InvalidArgument for options that are none."""
+    """What stdin and flags ask for. Raises ValueError for options that are broken."""
     params = _params(data)
-    if params is not None and params.instance_id == flags.id and params.namespace:
-        first = next((extension.value for extension in params.extensions if _is_options(extension.value)), AnyMessage())
+    if params is not None and wire.text(params, 1) == flags.id and wire.text(params, 2):
+        extensions = [value for extension in wire.message(params, 8) for value in wire.message(extension, 1)]
         return Wanted(
-            params.instance_id,
-            params.namespace,
-            params.containerd_grpc_address or flags.address,
-            params.containerd_ttrpc_address or os.environ.get("TTRPC_ADDRESS", ""),
-            params.socket_dir or address.DEFAULT_DIRECTORY,
-            params.containerd_binary or flags.publish_binary,
-            flags.debug or params.log_level < 0,
-            runc_options.from_any(first),
+            id=flags.id,
+            namespace=wire.text(params, 2),
+            address=wire.text(params, 6) or flags.address,
+            ttrpc_address=wire.text(params, 5) or os.environ.get("TTRPC_ADDRESS", ""),
+            socket_dir=wire.text(params, 9) or address.DEFAULT_DIRECTORY,
+            publish_binary=wire.text(params, 7) or flags.publish_binary,
+            debug=flags.debug or wire.signed(params, 3) < 0,
+            shim_cgroup=next(filter(None, map(_shim_cgroup, extensions)), ""),
         )
     return Wanted(
-        flags.id,
-        flags.namespace,
-        flags.address or os.environ.get("GRPC_ADDRESS", ""),
-        os.environ.get("TTRPC_ADDRESS", ""),
-        address.DEFAULT_DIRECTORY,
-        flags.publish_binary,
-        flags.debug,
-        _legacy_options(data),
+        id=flags.id,
+        namespace=flags.namespace,
+        address=flags.address or os.environ.get("GRPC_ADDRESS", ""),
+        ttrpc_address=os.environ.get("TTRPC_ADDRESS", ""),
+        socket_dir=address.DEFAULT_DIRECTORY,
+        publish_binary=flags.publish_binary,
+        debug=flags.debug,
+        shim_cgroup=_shim_cgroup(params or {}),
     )
 
 
-def _params(data: bytes) -> Any:
+def _params(data: bytes) -> wire.Fields | None:
     try:
-        return bootstrap_pb2.BootstrapParams.FromString(data)
-    except DecodeError:
+        return wire.parse(data)
+    except ValueError:
         return None
 
 
-def _is_options(message: Any) -> bool:
-    """Options of other runtimes are passed over, as extensions that we don't know are."""
-    return bool(message.type_url.rpartition("/")[2] == "containerd.runc.v1.Options")
+def _shim_cgroup(options: wire.Fields) -> str:
+    """What runc's options in an Any say; extensions that we don't know are passed over."""
+    if wire.text(options, 1).rpartition("/")[2] != OPTIONS:
+        return ""
+    value = options.get(2, [b""])[-1]
+    return wire.text(wire.parse(value), _SHIM_CGROUP) if isinstance(value, bytes) else ""
 
 
-def _legacy_options(data: bytes) -> runc_options.Options:
-    try:
-        message = AnyMessage.FromString(data)
-    except DecodeError:
-        return runc_options.Options()
-    return runc_options.from_any(message) if _is_options(message) else runc_options.Options()
+def group_of(bundle: str) -> str:
+    """The group that the spec of a bundle names, or nothing. Raises OSError, ValueError for a spec that isn't JSON."""
+    with open(os.path.join(bundle, "config.json"), "rb") as file:
+        content = file.read()
+    if not any(key.encode() in content for key in GROUP_ANNOTATIONS):
+        return ""
+    annotations = json.loads(content).get("annotations") or {}
+    return next((annotations[key] for key in GROUP_ANNOTATIONS if annotations.get(key)), "")
 
 
 def start(wanted: Wanted, executable: str) -> bytes:
@@ -102,34 +106,59 @@ def start(wanted: Wanted, executable: str) -> bytes:
     Raises OSError, Error.
     """
     bundle = os.getcwd()
-    group = spec.read(bundle).group or wanted.id
-    path = address.socket_path(wanted.socket_dir, wanted.address, wanted.namespace, group)
+    path = address.socket_path(wanted.socket_dir, wanted.address, wanted.namespace, group_of(bundle) or wanted.id)
     _link_directory(bundle, wanted.socket_dir)
     listening = address.listen(path)
     if listening is not None:
-        request = ShimRequest(
-            namespace=wanted.namespace,
-            id=wanted.id,
-            address=wanted.address,
-            ttrpc_address=wanted.ttrpc_address,
-            bundle=bundle,
-            socket_path=path,
-            env=environment(wanted),
-            debug=wanted.debug,
-            publish_binary=wanted.publish_binary,
-            shim_cgroup=wanted.options.shim_cgroup,
-            executable=executable,
-        )
-        from pycontainerd.shim.launch import launch
-
+        request = {
+            "namespace": wanted.namespace,
+            "id": wanted.id,
+            "address": wanted.address,
+            "ttrpc_address": wanted.ttrpc_address,
+            "bundle": bundle,
+            "socket_path": path,
+            "env": environment(wanted),
+            "debug": wanted.debug,
+            "publish_binary": wanted.publish_binary,
+            "shim_cgroup": wanted.shim_cgroup,
+        }
         with listening:
             try:
-                launch(request, listening, wanted.socket_dir)
+                _launch(request, title(executable, wanted), listening.fileno(), wanted.socket_dir)
             except BaseException:
                 os.unlink(path)
                 raise
-    result = bootstrap_pb2.BootstrapResult(version=API_VERSION, address=f"unix://{path}", protocol="ttrpc")
-    return bytes(result.SerializeToString())
+    return wire.encode({1: API_VERSION, 2: f"unix://{path}", 3: "ttrpc"})
+
+
+def _launch(request: dict[str, Any], shown: list[str], listening: int, socket_dir: str) -> None:
+    from pycontainerd.spawner import quick
+
+    log = open_log(request["bundle"])
+    fds = [listening] if log < 0 else [listening, log]
+    data = json.dumps(request).encode()
+    try:
+        if not quick.start_shim(socket_dir, data, fds, directory=request["bundle"], title=shown, oom_raise=OOM_RAISE):
+            from pycontainerd.shim.launch import launch
+
+            launch(data, fds, directory=request["bundle"], title=shown, socket_dir=socket_dir)
+    finally:
+        if log >= 0:
+            os.close(log)
+
+
+def open_log(bundle: str) -> int:
+    """The writing end of the daemon's fifo for the shim's log, -1 if nobody reads it."""
+    try:
+        return os.open(os.path.join(bundle, "log"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def title(executable: str, wanted: Wanted) -> list[str]:
+    """What `ps` shows of the shim: the same as of the original."""
+    flags = ["-namespace", wanted.namespace, "-id", wanted.id, "-address", wanted.address]
+    return [executable, *flags, *(["-debug"] if wanted.debug else [])]
 
 
 def environment(wanted: Wanted) -> dict[str, str]:

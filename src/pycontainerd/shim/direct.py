@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from pycontainerd.shim import address, child
-from pycontainerd.shim.launch import open_log
+from pycontainerd.shim.bootstrap import open_log
 from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.shim.rehearsal import rehearse
 

@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
-
-import msgspec
+from typing import Any, Final, NamedTuple
 
 NAME: Final = "exits.jsonl"
 COMPACT_SIZE: Final = 64 << 10
 """Bytes at which a file is rewritten without what is no longer told."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExitRecord:
+class ExitRecord(NamedTuple):
     """How a process ended: status as a shell counts it, time in nanoseconds since 1970."""
 
     id: str
@@ -35,19 +32,6 @@ class ExitRecord:
     status: int
     at_ns: int
     delivered: bool = False
-
-
-class _Line(msgspec.Struct, omit_defaults=True):
-    id: str
-    pid: int = 0
-    status: int = -1
-    at_ns: int = 0
-    delivered: bool = False
-    removed: bool = False
-
-
-_encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(_Line)
 
 
 def read(bundle: str) -> dict[str, ExitRecord]:
@@ -61,42 +45,50 @@ def read(bundle: str) -> dict[str, ExitRecord]:
 
 def write(bundle: str, record: ExitRecord) -> None:
     """Keeps that a process has ended. Raises OSError; FileNotFoundError if the bundle is gone."""
-    _append(bundle, _Line(record.id, record.pid, record.status, record.at_ns, record.delivered))
+    _append(bundle, _line(record))
 
 
 def mark_delivered(bundle: str, id_: str) -> None:
     """Keeps that the exit event of *id_* has been taken. Nothing happens if the bundle is gone."""
     with contextlib.suppress(FileNotFoundError):
-        _append(bundle, _Line(id_, delivered=True))
+        _append(bundle, {"id": id_, "delivered": True})
 
 
 def remove(bundle: str, id_: str) -> None:
     """Forgets a process that was deleted. Nothing happens if the bundle is gone."""
     with contextlib.suppress(FileNotFoundError):
-        _append(bundle, _Line(id_, removed=True))
+        _append(bundle, {"id": id_, "removed": True})
+
+
+def _line(record: ExitRecord) -> dict[str, Any]:
+    return {key: value for key, value in record._asdict().items() if key != "delivered" or value}
 
 
 def _parse(data: bytes) -> dict[str, ExitRecord]:
     records: dict[str, ExitRecord] = {}
     for raw in data.splitlines():
         try:
-            line = _decoder.decode(raw)
-        except msgspec.DecodeError:
+            line = json.loads(raw)
+            id_ = line["id"]
+            if line.get("removed"):
+                records.pop(id_, None)
+            elif "status" in line:
+                records[id_] = ExitRecord(**line)
+            elif id_ in records:
+                records[id_] = records[id_]._replace(delivered=True)
+        except (ValueError, TypeError, KeyError):
             continue
-        known = records.get(line.id)
-        if line.removed:
-            records.pop(line.id, None)
-        elif line.status >= 0:
-            records[line.id] = ExitRecord(line.id, line.pid, line.status, line.at_ns, line.delivered)
-        elif known is not None and line.delivered:
-            records[line.id] = replace(known, delivered=True)
     return records
 
 
-def _append(bundle: str, line: _Line) -> None:
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+def _append(bundle: str, line: dict[str, Any]) -> None:
     path = os.path.join(bundle, NAME)
     with _locked(path) as descriptor:
-        os.write(descriptor, _encoder.encode(line) + b"\n")
+        os.write(descriptor, _encoded(line))
         if os.fstat(descriptor).st_size > COMPACT_SIZE:
             _compact(path, descriptor)
 
@@ -104,9 +96,7 @@ def _append(bundle: str, line: _Line) -> None:
 def _compact(path: str, descriptor: int) -> None:
     """Replaces the locked file by one that has what is still told, unless that is most of it."""
     size = os.fstat(descriptor).st_size
-    records = _parse(os.pread(descriptor, size, 0))
-    lines = (_Line(r.id, r.pid, r.status, r.at_ns, r.delivered) for r in records.values())
-    data = b"".join(_encoder.encode(line) + b"\n" for line in lines)
+    data = b"".join(_encoded(_line(record)) for record in _parse(os.pread(descriptor, size, 0)).values())
     if len(data) > size // 2:
         return
     with open(os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

@@ -1,59 +1,42 @@
-"""Making the process of a shim: by the spawner, or, where there can be none, out of the calling process."""
+"""Making the process of a shim where no spawner runs yet: by one that is started, or, where none can be started, out of
+the calling process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
+from collections.abc import Sequence
 
 from pycontainerd import faults
 from pycontainerd.errors import Error
-from pycontainerd.shim.messages import ShimRequest, encode
+from pycontainerd.shim.bootstrap import OOM_RAISE
 from pycontainerd.spawner.messages import Setting, soft_limits
 
 faults.declare("shim.spawner")
 
-OOM_RAISE = 1
-"""A shim is a little more likely to be killed than its daemon."""
 
-
-def launch(request: ShimRequest, listening: socket.socket, socket_dir: str) -> None:
-    """Leaves a shim behind that serves *listening*. Raises OSError."""
+def launch(request: bytes, fds: Sequence[int], *, directory: str, title: Sequence[str], socket_dir: str) -> None:
+    """Leaves a shim behind that serves the first of *fds*. Raises OSError."""
     from pycontainerd.spawner.client import BlockingClient
 
     setting = Setting(
         environment=None,  # the request has it
-        directory=request.bundle,
-        title=tuple(request.arguments),
+        directory=directory,
+        title=tuple(title),
         oom_raise=OOM_RAISE,
         soft_limits=soft_limits(),
     )
-    fds = [listening.fileno()]
-    log = open_log(request.bundle)
-    if log >= 0:
-        fds.append(log)
     try:
         faults.arm(os.environ.get(faults.VARIABLE, ""))
         faults.reach("shim.spawner")
         with BlockingClient(socket_dir) as spawner:
-            child = spawner.start_shim(setting, encode(request), fds)
+            child = spawner.start_shim(setting, request, fds)
             os.close(child.pidfd)
     except (OSError, Error):
         _fork(setting, request, fds)
-    finally:
-        if log >= 0:
-            os.close(log)
 
 
-def open_log(bundle: str) -> int:
-    """The writing end of the daemon's fifo for the shim's log, -1 if nobody reads it."""
-    try:
-        return os.open(os.path.join(bundle, "log"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return -1
-
-
-def _fork(setting: Setting, request: ShimRequest, fds: list[int]) -> None:
+def _fork(setting: Setting, request: bytes, fds: Sequence[int]) -> None:
     """A shim of its own memory (16 MB instead of 3), as a child of init: where no spawner can be started."""
     from pycontainerd.shim import child as shim
     from pycontainerd.shim.rehearsal import rehearse
@@ -67,7 +50,7 @@ def _fork(setting: Setting, request: ShimRequest, fds: list[int]) -> None:
     with contextlib.suppress(OSError):
         if os.fork() == 0:
             _forget_stdio()
-            child.run(shim.main, setting, encode(request), fds)
+            child.run(shim.main, setting, request, fds)
     os._exit(0)
 
 

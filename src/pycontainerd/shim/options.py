@@ -51,22 +51,6 @@ def write(bundle: str, options: Options) -> None:
     _write(os.path.join(bundle, RUNTIME_FILE), options.binary_name.encode())
 
 
-def read(bundle: str) -> Options:
-    """The options that a bundle has; the defaults if it has none. Raises msgspec.DecodeError for a broken file."""
-    try:
-        with open(os.path.join(bundle, OPTIONS_FILE), "rb") as file:
-            options = msgspec.json.decode(file.read() or b"{}", type=Options)
-    except FileNotFoundError:
-        options = Options()
-    if not options.binary_name:
-        try:
-            with open(os.path.join(bundle, RUNTIME_FILE), encoding="utf-8") as text:
-                options = msgspec.structs.replace(options, binary_name=text.read().strip())
-        except FileNotFoundError:
-            pass
-    return options
-
-
 def _write(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

@@ -7,9 +7,6 @@ from typing import Any
 
 import msgspec
 
-GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
-"""Annotations that name the group whose containers share one shim; the first found counts."""
-
 
 class Namespace(msgspec.Struct):
     type: str = ""
@@ -24,7 +21,6 @@ class Spec(msgspec.Struct):
     """The parts that matter here; everything else is runc's."""
 
     linux: Linux | None = None
-    annotations: dict[str, str] | None = None
     hooks: dict[str, Any] | None = None
 
     @property
@@ -32,12 +28,6 @@ class Spec(msgspec.Struct):
         """Whether the end of init is the end of all: a pid namespace of its own, not one it has joined."""
         namespaces = (self.linux.namespaces if self.linux else None) or []
         return any(each.type == "pid" and not each.path for each in namespaces)
-
-    @property
-    def group(self) -> str:
-        """The group of the container, or nothing."""
-        annotations = self.annotations or {}
-        return next((annotations[key] for key in GROUP_ANNOTATIONS if annotations.get(key)), "")
 
 
 def read(bundle: str) -> Spec:

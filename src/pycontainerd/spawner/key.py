@@ -11,9 +11,13 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 import pycontainerd
-from pycontainerd.spawner.messages import limits
+from pycontainerd.spawner.limits import limits
+
+DEFAULT_ROLES: Final = "pycontainerd.spawner.roles:ROLES"
+"""The table of what our children do, as `module:attribute`."""
 
 _STATUS_FIELDS = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp:")
 

@@ -7,18 +7,20 @@ between them comes `Ended` for each worker of this connection.
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 import msgspec
 
 from pycontainerd.errors import InvalidArgument
+from pycontainerd.spawner import limits
 
 SIZE_LIMIT: Final = 160 * 1024
 """Bytes of one packet; below the send buffer that the kernel gives without being asked."""
 
 DESCRIPTOR_LIMIT: Final = 64
+
+soft_limits: Final = limits.soft_limits
 
 _NOT_FOR_CHILDREN: Final = frozenset({"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC"})
 
@@ -56,16 +58,6 @@ class Setting(msgspec.Struct, frozen=True):
 def own_environment() -> dict[str, str]:
     """The environment of this process, without what service managers mean for it alone."""
     return {key: value for key, value in os.environ.items() if key not in _NOT_FOR_CHILDREN}
-
-
-def limits() -> list[int]:
-    """The numbers of all resource limits that this Python knows."""
-    return sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
-
-
-def soft_limits() -> dict[int, int]:
-    """The soft limits of this process."""
-    return {number: resource.getrlimit(number)[0] for number in limits()}
 
 
 class StartShim(msgspec.Struct, frozen=True, tag=True):

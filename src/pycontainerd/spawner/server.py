@@ -13,10 +13,11 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 import msgspec
+from msgspec import Struct, field
 
 from pycontainerd.spawner import child
 from pycontainerd.spawner.messages import (
@@ -82,8 +83,7 @@ class _Worker:
     owner: socket.socket
 
 
-@dataclass(slots=True)
-class Spawner:
+class Spawner(Struct):
     """The state of the loop: who is connected, which workers run."""
 
     listener: socket.socket

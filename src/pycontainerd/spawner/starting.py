@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from pycontainerd.spawner.key import spawner_key
+from pycontainerd.spawner import key
 from pycontainerd.spawner.messages import SIZE_LIMIT, own_environment
 from pycontainerd.spawner.server import LISTENING_FD, identity_of, lock_path
 from pycontainerd.system import process
 
-DEFAULT_ROLES: Final = "pycontainerd.spawner.roles:ROLES"
+DEFAULT_ROLES: Final = key.DEFAULT_ROLES
 
 IDLE_S: Final = 60.0
 
@@ -31,7 +31,7 @@ _BACKLOG: Final = 128
 
 def socket_path(socket_dir: str, roles: str = DEFAULT_ROLES) -> str:
     """Where the socket of the spawner of this process's key lies."""
-    return os.path.join(socket_dir, f"spawner-{spawner_key(roles)}")
+    return os.path.join(socket_dir, f"spawner-{key.spawner_key(roles)}")
 
 
 def ensure(path: str, *, roles: str = DEFAULT_ROLES, idle_s: float = IDLE_S) -> socket.socket:

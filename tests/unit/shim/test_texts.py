@@ -68,13 +68,6 @@ def test_options_are_kept_as_the_original_keeps_them(tmp_path: Path) -> None:
         '{"io_uid":3,"binary_name":"crun","root":"/r","systemd_cgroup":true}'
     )
     assert (tmp_path / "runtime").read_text() == "crun"
-    assert options.read(str(tmp_path)) == parsed
-
-
-def test_a_bundle_without_options_has_the_defaults(tmp_path: Path) -> None:
-    assert options.read(str(tmp_path)) == options.Options()
-    (tmp_path / "runtime").write_text("crun")
-    assert options.read(str(tmp_path)).binary_name == "crun"
 
 
 @pytest.mark.parametrize("url", ["containerd.runhcs.v1.Options", "what"])
@@ -105,8 +98,8 @@ def test_options_come_as_an_extension_or_alone() -> None:
     params.extensions.add().value.CopyFrom(AnyMessage(type_url="what"))
     params.extensions.add().value.CopyFrom(message)
     for data in (params.SerializeToString(), message.SerializeToString()):
-        assert bootstrap.parse(data, flags).options.shim_cgroup == "/x"
-    assert bootstrap.parse(b"", flags).options == options.Options()
+        assert bootstrap.parse(data, flags).shim_cgroup == "/x"
+    assert bootstrap.parse(b"", flags).shim_cgroup == ""
 
 
 @pytest.mark.parametrize(
@@ -118,12 +111,13 @@ def test_options_come_as_an_extension_or_alone() -> None:
         ('{"linux":{"namespaces":[{"type":"pid","path":"/proc/1/ns/pid"}]}}', False, ""),
         ('{"annotations":{"io.kubernetes.cri.sandbox-id":"b","io.containerd.runc.v2.group":"a"}}', False, "a"),
         ('{"annotations":{"io.kubernetes.cri.sandbox-id":"b"}}', False, "b"),
+        ('{"hostname":"io.kubernetes.cri.sandbox-id"}', False, ""),
     ],
 )
 def test_a_spec_tells_of_pids_and_group(tmp_path: Path, text: str, own: bool, group: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    found = spec.read(str(tmp_path))
-    assert (found.has_own_pids, found.group) == (own, group)
+    assert spec.read(str(tmp_path)).has_own_pids is own
+    assert bootstrap.group_of(str(tmp_path)) == group
 
 
 def test_a_line_of_the_log_has_the_form_of_the_daemons() -> None:
