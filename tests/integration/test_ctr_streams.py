@@ -103,10 +103,13 @@ def test_a_terminal_has_our_size_and_follows_it(daemon: Daemon) -> None:
 def test_ctrl_c_in_a_terminal_goes_to_the_container(daemon: Daemon) -> None:
     with Screen.of(daemon, run_words(daemon, "--rm", "-t", IMAGE, "ctrlc", "sh")) as screen:
         screen.wait_for("# ")
-        screen.type("trap 'echo caugh''t' INT; echo wait'ing'; sleep 1000\r")
-        screen.wait_for("waiting\r\n")
+        # Sums, so that what is typed doesn't look like what is printed.
+        screen.type(
+            "sh -c \"trap 'echo caught-$((6*7)); exit' INT; echo wait-$((6*7)); while :; do sleep 0.05; done\"\r"
+        )
+        screen.wait_for("wait-42\r\n")
         screen.type("\x03")
-        screen.wait_for("caught")
+        screen.wait_for("caught-42")
         screen.wait_for("# ")
         screen.type("exit 0\r")
         assert screen.process.wait(PATIENCE_S) == 0
