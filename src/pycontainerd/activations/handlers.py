@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from pycontainerd.mounts import mounting
@@ -33,8 +32,8 @@ class Erofs:
     def mount(self, mount: Mount, point: str) -> None:
         options = tuple(dict.fromkeys(("ro", *(option for option in mount.options if option != "loop"))))
         try:
-            self._mount_one(replace(mount, options=options), point)
+            self._mount_one(Mount(mount.type, mount.source, mount.target, options), point)
         except OSError as error:
             if error.errno != errno.ENOTBLK:
                 raise
-            self._mount_one(replace(mount, options=(*options, "loop")), point)
+            self._mount_one(Mount(mount.type, mount.source, mount.target, (*options, "loop")), point)

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import Final
 
 from pycontainerd.activations.handlers import Handler
@@ -101,7 +100,8 @@ class Maker:
     def _transformed(self, step: Step, mounted: Sequence[Active]) -> Mount:
         mount = step.mount
         for name, type_ in step.transformers:
-            mount = replace(self.transformers[name](mount, mounted), type=type_)
+            made = self.transformers[name](mount, mounted)
+            mount = Mount(type_, made.source, made.target, made.options)
         return mount
 
     def _system(self, plan: Plan, mounted: Sequence[Active]) -> Sequence[Mount]:

@@ -12,7 +12,6 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Final, Self
 
 from msgspec import Struct
@@ -46,11 +45,11 @@ def transformers(roots: Sequence[str]) -> Mapping[str, Transform]:
 
 def formatted(mount: Mount, mounted: Sequence[Active]) -> Mount:
     """Source, target and options filled in with what was *mounted* before. Raises Unknown."""
-    return replace(
-        mount,
-        source=filled(mount.source, mounted),
-        target=filled(mount.target, mounted),
-        options=tuple(filled(option, mounted) for option in mount.options),
+    return Mount(
+        mount.type,
+        filled(mount.source, mounted),
+        filled(mount.target, mounted),
+        tuple(filled(option, mounted) for option in mount.options),
     )
 
 
@@ -81,7 +80,7 @@ def with_file_system(mount: Mount, roots: Sequence[str]) -> Mount:
     with place.opened("create file", "openat") as directory:
         if place.stat(directory) is None:
             _make_file(directory, place, wanted)
-    return replace(mount, options=tuple(kept))
+    return Mount(mount.type, mount.source, mount.target, tuple(kept))
 
 
 def _set(wanted: _FileSystem, option: str) -> None:
@@ -162,7 +161,7 @@ def with_directories(mount: Mount, roots: Sequence[str]) -> Mount:
             _make_directory(_directory(option), roots)
         else:
             kept.append(option)
-    return replace(mount, options=tuple(kept))
+    return Mount(mount.type, mount.source, mount.target, tuple(kept))
 
 
 def _directory(option: str) -> _Directory:
