@@ -157,9 +157,9 @@ class ShimProcess:
         value["annotations"] = annotations or {}
         edit(value)
         shim.listen()
-        shim.make_bundle(id_, value)
-        shim.socket_path = Path(shim.run_start(id_).removeprefix("unix://"))
         try:
+            shim.make_bundle(id_, value)
+            shim.socket_path = Path(shim.run_start(id_).removeprefix("unix://"))
             yield shim
         finally:
             shim.clear()

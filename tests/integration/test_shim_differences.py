@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 
 from pycontainerd.api.containerd.task import v3_pb2 as task
+from pycontainerd.api.io.containerd.cgroups import v1_pb2
 from tests.integration.shim_process import OURS, SPEC_URL, STOCK, ShimProcess
 
 Outcomes = list[tuple[str, ...]]
@@ -293,3 +295,38 @@ def test_both_shims_answer_alike(scratch: Path, scenario: Scenario, arguments: t
     ours = played(OURS, scratch, scenario, arguments, own_pids)
     stock = played(STOCK, scratch, scenario, arguments, own_pids)
     assert ours == stock
+
+
+def test_both_shims_measure_the_same(scratch: Path) -> None:
+    """The same fields of the same message, however deep; the values are another moment's."""
+    ours, stock = (measured(kind, scratch) for kind in (OURS, STOCK))
+    assert ours == stock
+
+
+def measured(kind: str, scratch: Path) -> set[str]:
+    found: set[str] = set()
+    with ShimProcess.start(kind, scratch, "/bin/sleep", "1000") as shim:
+
+        async def body() -> None:
+            await shim.create()
+            await shim.begin()
+            stats = (await shim.call("stats", task.StatsRequest(id="c1"))).stats
+            assert stats.type_url == "io.containerd.cgroups.v1.Metrics"
+            found.update(fields_of(v1_pb2.Metrics.FromString(stats.value)))
+
+        shim.run(body)
+    return {path for path in found if not VARIABLE.search(path)}
+
+
+# What is 0 is absent: these are 0 or not as it happens.
+VARIABLE = re.compile(
+    r"blkio|periods|throttl|cpu.usage|pg_|fault|dirty|writeback|cache|rss|mapped|active|kernel|max|usage"
+)
+
+
+def fields_of(message: Message, prefix: str = "") -> Iterator[str]:
+    for field, value in message.ListFields():
+        path = f"{prefix}.{field.name}"
+        yield path
+        if isinstance(value, Message):
+            yield from fields_of(value, path)

@@ -7,16 +7,19 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pycontainerd.api.containerd import events_pb2
+from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.api.containerd.task import v3_pb2 as task
 from pycontainerd.errors import InvalidArgument
+from pycontainerd.rpc.ttrpc.link import ConnectionClosed
 from pycontainerd.shim import exit_record
+from tests.harness.machine import SESSION
 from tests.integration.shim_process import OURS, STOCK, ShimProcess
 
 Body = Callable[[ShimProcess], Coroutine[Any, Any, None]]
@@ -90,6 +93,35 @@ def test_delete_answers_the_recorded_exit_of_a_shim_that_died(scratch: Path) -> 
         done = shim.run_executable("c1", "-bundle", str(shim.bundle), "delete")
         answer = task.DeleteResponse.FromString(done.stdout)
         assert (answer.pid, answer.exit_status, done.stderr) == (record.pid, 3, b"")
+
+
+@pytest.mark.parametrize(
+    ("point", "status"), [("shim.exit.seen", 137), ("shim.exit.recorded", 3), ("shim.exit.told", 3)]
+)
+def test_a_shim_that_dies_at_an_exit_has_recorded_it_or_told_nobody(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, point: str, status: int
+) -> None:
+    def faulty(self: ShimProcess) -> dict[str, str]:
+        return before(self) | {"PYCONTAINERD_FAULT": f"{point}:kill"}
+
+    before = ShimProcess.environment
+    monkeypatch.setattr(ShimProcess, "environment", faulty)
+
+    async def body(shim: ShimProcess) -> None:
+        await shim.create()
+        with pytest.raises(ConnectionClosed):
+            await run_on(shim)
+        told = [topic for topic, _ in shim.events if topic == "/tasks/exit"]
+        assert not told or status == 3
+
+    async def run_on(shim: ShimProcess) -> None:
+        await shim.begin()
+        await shim.wait()
+
+    with ShimProcess.start(OURS, scratch, "/bin/sh", "-c", "exit 3") as shim:
+        run(shim, body)
+        done = shim.run_executable("c1", "-bundle", str(shim.bundle), "delete")
+        assert task.DeleteResponse.FromString(done.stdout).exit_status == status
 
 
 @pytest.mark.parametrize("kind", [OURS, STOCK])
@@ -319,3 +351,35 @@ def test_a_lack_of_memory_is_told(scratch: Path) -> None:
     arguments = ("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1")
     with ShimProcess.start(OURS, scratch, *arguments, edit=limited) as shim:
         run(shim, body)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[str]:
+    """An empty control group in every hierarchy."""
+    name = f"/{SESSION}-shim"
+    groups = [Path(f"{hierarchy}{name}") for hierarchy in Path("/sys/fs/cgroup").iterdir() if hierarchy.is_dir()]
+    for group in groups:
+        group.mkdir()
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if (group / file).exists():  # the stock shim does not care for it
+                (group / file).write_text((group.parent / file).read_text())
+    yield name
+    for group in groups:
+        group.rmdir()
+
+
+@pytest.mark.parametrize("kind", [OURS, STOCK])
+def test_a_shim_joins_the_cgroup_of_its_options(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str, kind: str
+) -> None:
+    def grouped(self: ShimProcess) -> runc_pb2.Options:
+        return runc_pb2.Options(root=str(self.base / "runc"), shim_cgroup=cgroup)
+
+    monkeypatch.setattr(ShimProcess, "options", grouped)
+    with ShimProcess.start(kind, scratch, "/bin/true") as shim:
+        pid = shim.pid()
+        descriptor = os.pidfd_open(pid)
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        assert sum(group.endswith(cgroup) for group in groups) >= 5
+    assert select_readable(descriptor)
+    os.close(descriptor)

@@ -8,7 +8,8 @@ from typing import Final
 
 from pycontainerd import faults
 from pycontainerd.shim.exec_fifo import KnownRuntimes
-from pycontainerd.shim.messages import decode
+from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.messages import ShimRequest, decode
 from pycontainerd.shim.rehearsal import rehearse
 from pycontainerd.shim.server import Prepared, serve
 from pycontainerd.spawner.gathering import gather
@@ -32,12 +33,22 @@ def main(request: bytes, fds: list[int]) -> int:
         os.dup2(log_fd, 2)
     prctl.set_child_subreaper()
     if wanted.shim_cgroup:
-        Cgroup.named(wanted.shim_cgroup).join()
+        _join(wanted, log_fd)
     if environment.get("SCHED_CORE"):
         prctl.new_core_scheduling_cookie()
     with socket.socket(fileno=fds[0]) as listening:
         serve(wanted, listening, log_fd, environment, _prepared or Prepared())
     return 0
+
+
+def _join(wanted: ShimRequest, log_fd: int) -> None:
+    """Joins the control group of the options. The daemon was told already that we serve: a failure is logged."""
+    try:
+        Cgroup.named(wanted.shim_cgroup).join()
+    except OSError as error:
+        Journal(log_fd, debug=False, fields={"id": wanted.id}).error(
+            f"failed to join cgroup {wanted.shim_cgroup}: {error}"
+        )
 
 
 def warm() -> None:
