@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
+
+from msgspec import Struct, field
 
 from pycontainerd.errors import InvalidArgument
 
@@ -25,8 +26,7 @@ class InvalidDigest(InvalidArgument):
     """A text that is no digest. Its message is one of three fixed texts, as in the original."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """The name of a blob: an algorithm and the hexadecimal digits that it gives for the blob's bytes."""
 
     algorithm: str
@@ -62,8 +62,7 @@ def hasher(algorithm: str = CANONICAL) -> _Hash:
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
-@dataclass(frozen=True, slots=True)
-class BlobInfo:
+class BlobInfo(Struct, frozen=True):
     """What a namespace knows of a blob. Times are nanoseconds since 1970 UTC, the size is in bytes."""
 
     digest: Digest
@@ -73,8 +72,7 @@ class BlobInfo:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class IngestStatus:
+class IngestStatus(Struct, frozen=True):
     """How far a writer has come. *total* is 0 if nobody said how long the blob will be."""
 
     ref: str

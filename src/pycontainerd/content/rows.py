@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.content.model import BlobInfo, Digest
 from pycontainerd.errors import Internal
@@ -63,8 +64,7 @@ ORDER BY objects.name
 """
 
 
-@dataclass(frozen=True, slots=True)
-class IngestRow:
+class IngestRow(Struct, frozen=True):
     """An ingest of one namespace. *expected* is the digest of the blob that it shares, else empty."""
 
     id: int

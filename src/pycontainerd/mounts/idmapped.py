@@ -6,7 +6,8 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.mounts.model import IdRange, parse_id_map
@@ -14,8 +15,7 @@ from pycontainerd.system import mount as kernel
 from pycontainerd.system import userns
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """Both halves of a mapping."""
 
     uids: tuple[IdRange, ...]

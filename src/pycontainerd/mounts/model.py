@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pycontainerd.errors import InvalidArgument, Unknown
 from pycontainerd.system import mount as kernel
@@ -49,8 +51,7 @@ _PROPAGATION: Final[Mapping[str, int]] = {
 PROPAGATION_FLAGS: Final = kernel.MS_PRIVATE | kernel.MS_SHARED | kernel.MS_SLAVE | kernel.MS_UNBINDABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One mount: a file system of *type* from *source*, at *target* below the place where the list is mounted."""
 
     type: str
@@ -78,8 +79,7 @@ class Mount:
         return replace(self, options=tuple(kept))
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The options of a mount, sorted by who takes them."""
 
     flags: int = 0
@@ -128,8 +128,7 @@ class Options:
         return bool(self.flags & kernel.MS_RDONLY)
 
 
-@dataclass(frozen=True, slots=True)
-class IdRange:
+class IdRange(Struct, frozen=True):
     """*count* ids from *container* on inside a namespace are those from *host* on outside."""
 
     container: int

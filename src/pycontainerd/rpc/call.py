@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 from pycontainerd.errors import FailedPrecondition, InvalidArgument
@@ -37,18 +36,22 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 """Headers of a call in order; the values of keys that end in `-bin` are bytes."""
 
 
-@dataclass(slots=True)
 class Call:
     """One call: who asks, in which namespace, until when.
 
     *deadline* is a time of the driver's clock. The call of a client that goes away is cancelled by the driver.
     """
 
-    path: str
-    metadata: Metadata = ()
-    peer: Peer | None = None
-    deadline: float | None = None
-    trailers: list[tuple[str, str | bytes]] = field(default_factory=list)
+    __slots__ = ("deadline", "metadata", "path", "peer", "trailers")
+
+    def __init__(
+        self, path: str, metadata: Metadata = (), peer: Peer | None = None, deadline: float | None = None
+    ) -> None:
+        self.path = path
+        self.metadata = metadata
+        self.peer = peer
+        self.deadline = deadline
+        self.trailers: list[tuple[str, str | bytes]] = []
 
     def first(self, key: str) -> str | None:
         """The first value of header *key*: Go clients put the newest in front."""

@@ -7,8 +7,7 @@ this seam is `async def` over `Waiter`s; it imports no loop. A driver is chosen 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -96,8 +95,7 @@ class Connection(Protocol):
     def lost(self, error: BaseException | None) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """Credentials of the process at the other end of a unix socket; see SO_PEERCRED in unix(7)."""
 
     pid: int

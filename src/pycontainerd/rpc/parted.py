@@ -11,10 +11,10 @@ of `encoded`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from google.protobuf.message import Message
+from msgspec import Struct
 
 M = TypeVar("M", bound=Message)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,8 +26,7 @@ _FIELDS_LIMIT: Final = 64
 """Fields that are looked through; a message with more of them is decoded as usual, so that none holds up the loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parted(Generic[M]):
+class Parted(Struct, Generic[M], frozen=True):
     """A request: *message* lacks the large field if that was large, *data* is the field."""
 
     message: M

@@ -18,16 +18,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     """One method of the wire contract."""
 
     path: str
@@ -59,8 +57,7 @@ class Service:
     contract: ClassVar[ServiceDescriptor]
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(NamedTuple):
     """A method together with what answers it."""
 
     method: Method
@@ -83,7 +80,7 @@ class ServiceTable:
             function = getattr(service, name, None)
             if function is not None:
                 own = getattr(function, "request_type", None)  # see `parted`
-                self._handlers[method.path] = Handler(replace(method, request=own) if own else method, function)
+                self._handlers[method.path] = Handler(method._replace(request=own) if own else method, function)
 
     def find(self, path: str) -> Handler | None:
         return self._handlers.get(path)

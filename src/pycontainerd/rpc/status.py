@@ -7,9 +7,8 @@ joined, details (wire reference, section 9). What a server answers becomes the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from pycontainerd import errors
 
@@ -36,8 +35,7 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """How a call ended. *details* are serialized google.protobuf.Any messages."""
 
     code: int

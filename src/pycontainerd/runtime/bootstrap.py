@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
+from msgspec import Struct, field
 
 from pycontainerd.api.containerd.runtime.bootstrap import v1_pb2 as bootstrap_pb2
 from pycontainerd.errors import Unimplemented, Unknown
@@ -18,8 +18,7 @@ TTRPC: Final = "ttrpc"
 GRPC: Final = "grpc"
 
 
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
+class Bootstrap(Struct, frozen=True):
     """Where a shim serves the task API, which version of it, and over what."""
 
     version: int
@@ -43,8 +42,7 @@ class Bootstrap:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Params:
+class Params(Struct, frozen=True):
     """What a daemon tells a shim on its stdin."""
 
     id: str

@@ -21,8 +21,9 @@ import contextlib
 import errno
 import os
 import shutil
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd import faults
 from pycontainerd.errors import Unknown
@@ -52,8 +53,7 @@ faults.declare(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """The two directories of a task."""
 
     namespace: str

@@ -10,8 +10,9 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.system import process
 
@@ -19,8 +20,7 @@ OUTPUT_LIMIT: Final = 4 << 20
 """Bytes of an answer that are read; the largest honest one is the features document of a runtime."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """How a program ended, and what it wrote; *errors* is empty when both went into *output*."""
 
     code: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.errors import Unknown
 
@@ -13,8 +14,7 @@ PREFIX: Final = "containerd-shim"
 OUR_BINARY: Final = "containerd-shim-runc-v2"
 
 
-@dataclass(frozen=True, slots=True)
-class ShimBinary:
+class ShimBinary(Struct, frozen=True):
     """An executable of a shim. *ours* says that the spawner can fork what it would start."""
 
     path: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from pycontainerd.api.containerd.task import v3_pb2 as task_pb2
 from pycontainerd.api.containerd.types_pb2 import RuntimeInfo
@@ -23,8 +23,7 @@ OPTIONS_ONLY: Final = ("shim-runc-v1", "shim-runhcs-v1")
 """Shims of an age in which a daemon told only the options."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What every shim of a daemon is told about it."""
 
     address: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
+
+from msgspec import Struct
 
 from pycontainerd import faults
 from pycontainerd.api.containerd import events_pb2
@@ -45,8 +46,7 @@ UNKNOWN_EXIT: Final = 255
 faults.declare("runtime.shim.started", "runtime.bootstrap.written", "runtime.shim.gone")
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """How long shims may take, in seconds; 0 means no limit. See the section `timeouts` of the configuration."""
 
     cleanup_s: float = 5

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 YEAR_ONE_NS: Final = -62135596800 * 1_000_000_000
 """Go's zero time: what clients get where no time is known."""
@@ -21,8 +22,7 @@ class Status(IntEnum):
     PAUSING = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Stdio:
+class Stdio(Struct, frozen=True):
     """Where the output of a process goes and its input comes from: paths of fifos, or URIs (runtime-shim.md §7)."""
 
     stdin: str = ""
@@ -31,8 +31,7 @@ class Stdio:
     terminal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a process ended: status as a shell counts it, time in nanoseconds since 1970."""
 
     pid: int
@@ -40,8 +39,7 @@ class Exit:
     exited_at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """A process as its shim describes it."""
 
     id: str
@@ -52,24 +50,21 @@ class State:
     exited_at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """A value of a type that we don't look into: type URL and bytes of an Any."""
 
     type_url: str
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessInfo:
+class ProcessInfo(Struct, frozen=True):
     """A process of a container by its pid; *info* says which exec it is, if it is one."""
 
     pid: int
     info: Payload | None
 
 
-@dataclass(frozen=True, slots=True)
-class RootfsMount:
+class RootfsMount(Struct, frozen=True):
     """A mount that makes up the root file system, as the client names it and the shim mounts it."""
 
     type: str

@@ -19,8 +19,9 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.errors import DeadlineExceeded, Error, NotFound
 from pycontainerd.log import fields
@@ -38,8 +39,7 @@ AT_ONCE: Final = 16
 """Shims that are asked at the same time: more would only wait for the two or more cores that there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Untold:
+class Untold(Struct, frozen=True):
     """An exit that clients may not have heard of. *gone* says that its task was removed as well."""
 
     bundle: Bundle

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct, field
 
 from pycontainerd.mounts.model import Mount
 
@@ -35,8 +36,7 @@ class Kind(IntEnum):
     COMMITTED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(Struct, frozen=True):
     """A snapshot. Times are nanoseconds since 1970 UTC; *parent* is empty for one without."""
 
     name: str
@@ -62,8 +62,7 @@ class Info:
                 return "", False
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What a snapshot takes of the disk, without its parents: bytes and inodes."""
 
     size: int = 0

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound
 from pycontainerd.metadata.database import Database
@@ -41,8 +42,7 @@ ORDER BY one.key
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One row: the directory *id* and what is known of it."""
 
     id: int

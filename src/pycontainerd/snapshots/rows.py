@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.metadata import kinds, labels, objects
 from pycontainerd.metadata.references import Edge
@@ -44,8 +45,7 @@ WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind =
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A snapshot of a namespace. *backend* is what its snapshotter calls it."""
 
     id: int

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 from pycontainerd import faults
 from pycontainerd.api.containerd.events_pb2 import SnapshotCommit, SnapshotPrepare, SnapshotRemove
@@ -51,8 +52,7 @@ class Publisher(Protocol):
     def publish(self, namespace: str, topic: str, event: Message, /) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Reserved:
+class _Reserved(Struct, frozen=True):
     """A row in the making: what the backend is to make, on what."""
 
     id: int

@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.snapshots.model import Usage
 from pycontainerd.system.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
@@ -45,8 +46,7 @@ class _Budget:
                 raise TooLarge
 
 
-@dataclass(slots=True)
-class Entered:
+class Entered(Struct):
     """The walk is in a directory: *entries* lie in it, *name* is its name in the one before (empty at the top)."""
 
     fd: int
@@ -54,8 +54,7 @@ class Entered:
     entries: list[os.DirEntry[str]]
 
 
-@dataclass(slots=True)
-class Left:
+class Left(Struct):
     """The walk is back in the parent *fd* of the directory *name*."""
 
     fd: int

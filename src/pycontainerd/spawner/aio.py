@@ -9,9 +9,10 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
+
+from msgspec import Struct, field
 
 from pycontainerd.errors import Unavailable
 from pycontainerd.spawner import starting
@@ -49,13 +50,12 @@ async def readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-@dataclass(slots=True, eq=False)
-class Worker:
+class Worker(Struct, eq=False):
     """A running worker. Who started it leaves the block only when it has ended."""
 
     pid: int
     pidfd: int
-    _status: asyncio.Future[int] = field(repr=False)
+    _status: asyncio.Future[int]
 
     async def wait(self) -> int:
         """Its exit status, 128 + signal. Raises Unavailable if the spawner that knew it was killed."""

@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 import msgspec
@@ -76,8 +75,7 @@ def load_roles(table: str) -> dict[str, Main | str]:
     return roles
 
 
-@dataclass(slots=True, eq=False)
-class _Worker:
+class _Worker(Struct, eq=False):
     pid: int
     pidfd: int
     owner: socket.socket

@@ -10,8 +10,9 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 from pycontainerd.system.libc import checked, libc
 from pycontainerd.system.mountinfo import read_mountinfo
@@ -33,8 +34,7 @@ def is_unified(root: str = ROOT) -> bool:
     return ctypes.c_long.from_buffer(buffer).value == CGROUP2_SUPER_MAGIC
 
 
-@dataclass(frozen=True, slots=True)
-class Mounted:
+class Mounted(Struct, frozen=True):
     """A mounted hierarchy: the directory, and the group that this directory shows (a container sees its own)."""
 
     directory: str
@@ -70,8 +70,7 @@ def groups_of(pid: int | str) -> dict[str, str]:
     return groups
 
 
-@dataclass(frozen=True, slots=True)
-class Cgroup:
+class Cgroup(Struct, frozen=True):
     """The directories of one group: by controller in version 1, under the empty name in version 2."""
 
     unified: bool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class MountInfo:
+class MountInfo(Struct, frozen=True):
     """One line of mountinfo."""
 
     id: int

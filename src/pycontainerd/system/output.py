@@ -7,16 +7,16 @@ import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.system import process
 
 _CHUNK: Final = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """How a program ended: its exit status (128 + signal), what it wrote, whether output beyond the limit was lost."""
 
     status: int

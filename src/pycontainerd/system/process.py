@@ -13,9 +13,10 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NoReturn, Self
+
+from msgspec import Struct
 
 from pycontainerd.system import pidfd as pidfds
 from pycontainerd.system import prctl
@@ -33,8 +34,7 @@ _OPAQUE_SIZE: Final = 512
 """More than any libc's posix_spawn_file_actions_t (80 bytes) and posix_spawnattr_t (336)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
+class _Setting(Struct, frozen=True):
     """What a child finds when it begins."""
 
     placed: Mapping[int, int]
@@ -53,8 +53,7 @@ _add_closefrom: Final = getattr(libc, "posix_spawn_file_actions_addclosefrom_np"
 """glibc 2.34. Without it descriptors that this process inherited (its own are all close-on-exec) reach the child."""
 
 
-@dataclass(slots=True)
-class Process:
+class Process(Struct):
     """A child of ours. Its owner reaps it and closes the descriptor; leaving the block kills what still runs."""
 
     pid: int

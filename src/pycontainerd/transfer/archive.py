@@ -7,8 +7,9 @@ the daemon's loop; and a member is no more than a name, a type and its data.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.diff.tar import header as tar
 from pycontainerd.diff.tar import pax
@@ -20,8 +21,7 @@ SPECIAL_LIMIT: Final = 65_536
 _SPECIAL: Final = frozenset({tar.PAX, tar.PAX_GLOBAL, tar.GNU_LONG_NAME, tar.GNU_LONG_LINK})
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """The beginning of a member; *size* bytes of data follow if it is a *file*."""
 
     name: str
@@ -31,15 +31,13 @@ class Member:
     """What a symbolic link says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Struct, frozen=True):
     """A piece of the data of the last member."""
 
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """The last member's data is complete."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pycontainerd.transfer.progress import Progress
 
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from pycontainerd.transfer.seams import Content
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """One transfer in *namespace*; *lease* holds what it makes."""
 
     namespace: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from pycontainerd.clock import Clock
 from pycontainerd.content.times import format_ns
@@ -19,8 +20,7 @@ LABEL_EXPIRE: Final = "containerd.io/gc.expire"
 LABEL_KEPT_BY: Final = "containerd.io/gc.bref.image"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A further name, or what names begin with."""
 
     name: str
@@ -56,16 +56,14 @@ class Reference:
         return name if self.allow_overwrite or inside else ""
 
 
-@dataclass(frozen=True, slots=True)
-class UnpackRequest:
+class UnpackRequest(Struct, frozen=True):
     """A platform and a snapshotter for it; empty means any, and the default."""
 
     platform: Platform | None = None
     snapshotter: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """The image store, as a client describes it."""
 
     name: str = ""

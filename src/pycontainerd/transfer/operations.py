@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd.clock import Clock
 from pycontainerd.content.times import format_ns
@@ -28,8 +29,7 @@ LEASE_LIFE_NS: Final = 24 * 3_600 * 1_000_000_000
 _DEFAULT_SNAPSHOTTER: Final = "overlayfs"
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(Struct, frozen=True):
     """An image archive that comes over a stream."""
 
     stream: Stream

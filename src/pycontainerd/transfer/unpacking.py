@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from pycontainerd import faults
 from pycontainerd.content.model import Digest
@@ -36,8 +37,7 @@ LABEL_PARENT_CHAIN: Final = "containerd.io/snapshot/parent-chain-id"
 _ATTEMPTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class UnpackPlatform:
+class UnpackPlatform(Struct, frozen=True):
     """How images of *platform* are unpacked. With *strict* all of the platform counts, else its system alone.
 
     Up to *together* layers of an image are applied at once, where the snapshotter can give a snapshot its parent later.
@@ -86,8 +86,7 @@ class KeyedLocks:
                 del self._users[key], self._locks[key]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(Struct, frozen=True):
     """One layer: its blob, what its plain stream hashes to, the snapshot it becomes, and the one below."""
 
     blob: Descriptor
@@ -243,8 +242,7 @@ class Unpacker:
         await self._context.content.update(self._context.namespace, Digest.parse(blob.digest), labels, paths)
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(Struct, frozen=True):
     """A layer's turn among those that are unpacked together: the places for them, and the one that comes before."""
 
     places: asyncio.Semaphore
