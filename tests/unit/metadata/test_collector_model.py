@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,7 +21,9 @@ from pycontainerd.metadata.database import Committed
 from pycontainerd.metadata.gc import order
 from pycontainerd.metadata.gc.collector import Collector
 from pycontainerd.metadata.references import Edge
+from pycontainerd.metadata.times import parse_rfc3339
 from pycontainerd.metadata.transaction import Transaction
+from pycontainerd.sandboxes.model import Sandbox
 from tests.harness.clocks import NS, START_NS
 from tests.harness.stores import Stores
 
@@ -35,7 +38,34 @@ IMAGES: Final = [f"i{number}" for number in range(4)]
 CONTAINERS: Final = [f"c{number}" for number in range(2)]
 LEASES: Final = [f"l{number}" for number in range(3)]
 INGESTS: Final = ["r0", "r1"]
-LASTING: Final = (kinds.CONTAINERS,)
+SANDBOXES: Final = ["b0", "b1"]
+STREAMS: Final = ["t0", "t1", "t2"]
+MOUNTS: Final = ["m0", "m1", "m2"]
+LASTING: Final = (kinds.CONTAINERS, kinds.SANDBOXES)
+
+REFERENCES: Final = {
+    "containerd.io/gc.ref.content": kinds.CONTENT,
+    "containerd.io/gc.ref.image": kinds.IMAGES,
+    "containerd.io/gc.ref.snapshot.overlayfs": OVERLAY,
+    "containerd.io/gc.ref.stream": kinds.STREAMS,
+    "containerd.io/gc.ref.mount": kinds.MOUNTS,
+}
+BACK_REFERENCES: Final = {
+    "containerd.io/gc.bref.content": kinds.CONTENT,
+    "containerd.io/gc.bref.image": kinds.IMAGES,
+    "containerd.io/gc.bref.container": kinds.CONTAINERS,
+    "containerd.io/gc.bref.snapshot.overlayfs": OVERLAY,
+}
+CONDITION: Final = "containerd.io/gc.cond.snapshot.overlayfs"
+USED: Final = "containerd.io/gc.cond.value-usedat"
+DAY: Final = 1_699_999_200
+"""2023-11-14T22:00:00Z, shortly before the tests' clock begins."""
+
+
+def time_text(seconds: int) -> str:
+    """A time of that day as labels write it."""
+    minutes, second = divmod(seconds - DAY, 60)
+    return f"2023-11-14T{22 + minutes // 60:02d}:{minutes % 60:02d}:{second:02d}Z"
 
 
 @dataclass
@@ -47,6 +77,7 @@ class Node:
     """What it needs besides its labels' references, and whether it does when only it is held flat."""
     expires_ns: int | None = None
     is_reserved: bool = False
+    used_ns: int | None = None
 
 
 class Model:
@@ -69,31 +100,32 @@ class Model:
         return {key for key, _ in reached}
 
     def needed_by_label(self, key: Key) -> Iterator[Key]:
-        bases = {
-            "containerd.io/gc.ref.content": kinds.CONTENT,
-            "containerd.io/gc.ref.image": kinds.IMAGES,
-            "containerd.io/gc.ref.snapshot.overlayfs": OVERLAY,
-        }
-        if key[0] == kinds.LEASES:
-            return
+        if key[0] not in (kinds.LEASES, kinds.MOUNTS):
+            yield from self._named(key, REFERENCES)
+            yield from self._conditioned(key)
+
+    def holders_by_label(self, key: Key) -> Iterator[Key]:
+        if key[0] != kinds.LEASES:
+            yield from self._named(key, BACK_REFERENCES)
+
+    def _named(self, key: Key, bases: Mapping[str, str]) -> Iterator[Key]:
         for label, value in self.nodes[key].labels.items():
             for base, kind in bases.items():
                 if label == base or label.startswith((base + ".", base + "/")):
                     yield kind, value
 
-    def holders_by_label(self, key: Key) -> Iterator[Key]:
-        bases = {
-            "containerd.io/gc.bref.content": kinds.CONTENT,
-            "containerd.io/gc.bref.image": kinds.IMAGES,
-            "containerd.io/gc.bref.container": kinds.CONTAINERS,
-            "containerd.io/gc.bref.snapshot.overlayfs": OVERLAY,
-        }
-        if key[0] == kinds.LEASES:
+    def _conditioned(self, key: Key) -> Iterator[Key]:
+        if key[0] not in (kinds.CONTENT, kinds.IMAGES):
             return
         for label, value in self.nodes[key].labels.items():
-            for base, kind in bases.items():
-                if label == base or label.startswith((base + ".", base + "/")):
-                    yield kind, value
+            conditions, _, name = value.partition("|")
+            target = self.nodes.get((OVERLAY, name))
+            if not label.startswith(CONDITION) or target is None or target.used_ns is None:
+                continue
+            age_s = (self.now_ns - target.used_ns) // NS
+            spans = [(condition[6], int(condition[7:-1])) for condition in conditions.split(",")]
+            if any(age_s < span if sign == "<" else age_s > span for sign, span in spans):
+                yield OVERLAY, name
 
     def _following(self, key: Key, *, flat: bool) -> list[tuple[Key, bool]]:
         found = [(needed, flat) for needed, when_flat in self.nodes[key].needs if when_flat or not flat]
@@ -107,8 +139,10 @@ class Model:
         if node.is_reserved:
             return [False]
         is_past = node.expires_ns is not None and node.expires_ns <= self.now_ns
-        if kind == kinds.CONTAINERS:
+        if kind in LASTING:
             return [False]
+        if kind in (kinds.STREAMS, kinds.MOUNTS):
+            return []
         if kind == kinds.IMAGES:
             return [] if is_past else [False]
         if kind == kinds.LEASES:
@@ -116,6 +150,19 @@ class Model:
         if kind == kinds.INGESTS:
             return [False] if node.expires_ns is not None and not is_past else []
         return [False] if any(label.startswith("containerd.io/gc.root") for label in node.labels) else []
+
+
+def used_ns(key: Key, said: Mapping[str, str]) -> int | None:
+    """When labels of a snapshot say that it was used."""
+    text = said.get(USED) if key[0] == OVERLAY else None
+    return None if text is None else parse_rfc3339(text)
+
+
+CONDITIONS: Final = [
+    f"{conditions}|{name}"
+    for name in SNAPSHOTS
+    for conditions in ("usedat<3s", "usedat>3s", "usedat<5s,usedat>9s", "usedat<2s,usedat<8s")
+]
 
 
 class World:
@@ -130,6 +177,9 @@ class World:
             *[self.make_snapshot] * 3,
             self.make_image,
             self.make_container,
+            self.make_sandbox,
+            *[self.make_mount] * 2,
+            self.make_stream,
             *[self.make_lease] * 2,
             *[self.add_to_lease] * 2,
             self.remove_from_lease,
@@ -172,9 +222,14 @@ class World:
                     ("containerd.io/gc.bref.snapshot.overlayfs/%d", SNAPSHOTS),
                     ("containerd.io/gc.ref.contentx%d", DIGESTS),
                     ("other.%d", DIGESTS),
+                    ("containerd.io/gc.ref.stream/%d", STREAMS),
+                    ("containerd.io/gc.ref.mount.%d", MOUNTS),
+                    (CONDITION + "/%d", CONDITIONS),
                 ]
             )
             said[key % rng.randrange(4)] = rng.choice(names)
+        if rng.random() < 0.4:
+            said[USED] = time_text(self.model.now_ns // NS - rng.choice([1, 4, 9]))
         if root and rng.random() < 0.05:
             said["containerd.io/gc.root.x"] = "1"
         if expiry and rng.random() < 0.7:
@@ -185,9 +240,7 @@ class World:
         if "containerd.io/gc.expire" not in said:
             return said, None
         seconds = self.model.now_ns // NS + self.rng.choice([-5, 3, 10])
-        day = 1_699_999_200  # 2023-11-14T22:00:00Z
-        minutes, second = divmod(seconds - day, 60)
-        said["containerd.io/gc.expire"] = f"2023-11-14T{22 + minutes // 60:02d}:{minutes % 60:02d}:{second:02d}Z"
+        said["containerd.io/gc.expire"] = time_text(seconds)
         return said, seconds * NS
 
     async def make_row(self, key: Key, node: Node, *, edges: list[Edge] | None = None) -> None:
@@ -201,6 +254,7 @@ class World:
                 objects.set_root(tx, id_, 0 if node.expires_ns is None else 1, node.expires_ns)
 
         await self.stores.database.write(make)
+        node.used_ns = used_ns(key, node.labels)
         self.model.nodes[key] = node
 
     async def make_content(self) -> None:
@@ -246,6 +300,27 @@ class World:
         key = (kinds.CONTAINERS, container.id)
         self.model.nodes[key] = Node(dict(container.labels), [((OVERLAY, snapshot), False)])
 
+    async def make_sandbox(self) -> None:
+        sandbox = Sandbox(self.rng.choice(SANDBOXES), Runtime("rt"), labels=self.random_labels())
+        await self.stores.sandboxes.create("ns", sandbox)
+        self.model.nodes[kinds.SANDBOXES, sandbox.id] = Node(dict(sandbox.labels))
+
+    async def make_mount(self) -> None:
+        """As `activations.store` does: reserved while it is mounted, and perhaps with a lease."""
+        is_reserved = self.rng.random() < 0.5
+        node = Node(self.random_labels(root=True), is_reserved=is_reserved)
+        await self._make_owned((kinds.MOUNTS, self.rng.choice(MOUNTS)), node)
+
+    async def make_stream(self) -> None:
+        await self._make_owned((kinds.STREAMS, self.rng.choice(STREAMS)), Node())
+
+    async def _make_owned(self, key: Key, node: Node) -> None:
+        await self.make_row(key, node)
+        lease = (kinds.LEASES, self.rng.choice(LEASES))
+        await self.stores.database.write(lambda tx: self.stores.leases.own(tx, "ns", lease[1], *key))
+        if lease in self.model.nodes:
+            self._hold(lease, key)
+
     async def make_lease(self) -> None:
         said, expires_ns = self.with_expiry(self.random_labels(expiry=True))
         if self.rng.random() < 0.6:
@@ -281,6 +356,7 @@ class World:
 
         await self.stores.database.write(change)
         self.model.nodes[key].labels = said
+        self.model.nodes[key].used_ns = used_ns(key, said)
 
     async def delete(self) -> None:
         if not self.model.nodes:
@@ -374,7 +450,19 @@ class Crowded:
             assert not gone & (needed | set(model.needed_by_label(key)))
 
 
-@pytest.mark.parametrize("seed", range(25))
+STEPS: Final = 10_000
+"""Random operations in all; `COLLECTOR_MODEL_STEPS` in the environment asks for another number."""
+
+RUNS: Final = 6
+STEPS_A_RUN: Final = 35
+
+
+def seeds() -> range:
+    steps = int(os.environ.get("COLLECTOR_MODEL_STEPS", STEPS))
+    return range(-(-steps // (RUNS * STEPS_A_RUN)))
+
+
+@pytest.mark.parametrize("seed", seeds())
 def test_what_lives_stays_and_what_does_not_goes(seed: int, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "BATCH", 2)
 
@@ -383,8 +471,8 @@ def test_what_lives_stays_and_what_does_not_goes(seed: int, scratch: Path, monke
             world = World(stores, random.Random(seed))  # noqa: S311 - a test that can be repeated
             crowded = Collector(Crowded(world, crowd=4), stores.clock)  # type: ignore[arg-type]  # a database with others
             alone = Collector(Crowded(world, crowd=0), stores.clock)  # type: ignore[arg-type]
-            for _ in range(6):
-                for _ in range(25):
+            for _ in range(RUNS):
+                for _ in range(STEPS_A_RUN - 10):
                     await world.step()
                 await crowded.run()
                 for _ in range(10):
