@@ -177,6 +177,7 @@ async def execs(shim: ShimProcess, record: Recorder) -> None:
     await record.kill(9, "e1")
     await record.start("e1")
     await record.wait("e1")
+    await shim.event("/tasks/exit")  # the stock shim publishes after it has answered those who wait
     await record.wait("e1")
     await record.state("e1")
     await record.start("e1")
@@ -192,11 +193,12 @@ async def execs(shim: ShimProcess, record: Recorder) -> None:
     await record.resume()
     await record.kill(15, "e2", everyone=True)
     await record.wait("e2")
+    await shim.event("/tasks/exit", 2)
     await record.kill(9, "e2")
     await record.delete("e2")
     await record.exec("e3", "/bin/true")
     await record.delete("e3")
-    await shim.event("/tasks/exit", 2)
+    await shim.event("/tasks/exec-added", 3)
 
 
 async def bad_execs(shim: ShimProcess, record: Recorder) -> None:
