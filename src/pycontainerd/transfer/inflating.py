@@ -23,6 +23,8 @@ _PIECE: Final = 512 * 1024
 _ZSTD_FEED: Final = 256
 """Compressed bytes that the zstd decoder gets at once. It gives all that they mean: 4 can be 128 KiB."""
 
+_GZIP_FEED: Final = 16 * 1024
+
 _GzipError: Final = cast("type[Exception]", igzip_lib.IsalError)
 
 
@@ -61,28 +63,27 @@ class _Gunzip:
 
     def __init__(self) -> None:
         self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        self._data = b""
-        self._begun = False
+        self._fed = _Fed(_GZIP_FEED)
 
     def feed(self, data: bytes) -> None:
-        self._data += data
+        self._fed.add(data)
 
     def next_piece(self) -> bytes:
         """Up to _PIECE plain bytes; none when more compressed ones are needed."""
         while True:
             if self._member.eof:
-                rest = self._member.unused_data + self._data
-                if not rest:
+                if not self._fed:
                     return b""
                 self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-                self._data = rest
-            data, self._data = self._data, b""
+            data = self._fed.take() if self._member.needs_input else b""
             if not data and self._member.needs_input:
                 return b""
             try:
                 piece: bytes = self._member.decompress(data, _PIECE)
             except _GzipError as error:
                 raise Unknown(f"gzip: {error}") from error
+            if self._member.eof:
+                self._fed.give_back(len(self._member.unused_data))
             if piece:
                 return piece
 
@@ -95,29 +96,26 @@ class _Unzstd:
     """Frames of RFC 8878, one after the other."""
 
     def __init__(self) -> None:
-        self._decoder = self._new()
-        self._data = memoryview(b"")
-
-    def _new(self) -> zstandard.ZstdDecompressionObj:
-        return zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT).decompressobj()
+        self._frames = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
+        self._decoder = self._frames.decompressobj()
+        self._fed = _Fed(_ZSTD_FEED)
 
     def feed(self, data: bytes) -> None:
-        self._data = memoryview(bytes(self._data) + data)
+        self._fed.add(data)
 
     def next_piece(self) -> bytes:
         """About _PIECE plain bytes; none when more compressed ones are needed."""
         out: list[bytes] = []
         size = 0
-        while self._data and size < _PIECE:
-            part, self._data = self._data[:_ZSTD_FEED], self._data[_ZSTD_FEED:]
+        while self._fed and size < _PIECE:
             if self._decoder.eof:
-                self._decoder = self._new()
+                self._decoder = self._frames.decompressobj()
             try:
-                piece = self._decoder.decompress(part)
+                piece = self._decoder.decompress(self._fed.take())
             except zstandard.ZstdError as error:
                 raise Unknown(f"zstd: {error}") from error
-            if self._decoder.eof and self._decoder.unused_data:
-                self._data = memoryview(self._decoder.unused_data + bytes(self._data))
+            if self._decoder.eof:
+                self._fed.give_back(len(self._decoder.unused_data))
             out.append(piece)
             size += len(piece)
         return b"".join(out)
@@ -125,3 +123,28 @@ class _Unzstd:
     def finish(self) -> None:
         if not self._decoder.eof:
             raise Unknown("unexpected EOF")
+
+
+class _Fed:
+    """Compressed bytes that a decoder gets in slices, so that what a short frame leaves of one costs little."""
+
+    def __init__(self, slice_size: int) -> None:
+        self._slice_size = slice_size
+        self._data = b""
+        self._position = 0
+
+    def __bool__(self) -> bool:
+        return self._position < len(self._data)
+
+    def add(self, data: bytes) -> None:
+        self._data = self._data[self._position :] + data
+        self._position = 0
+
+    def take(self) -> bytes:
+        part = self._data[self._position : self._position + self._slice_size]
+        self._position += len(part)
+        return part
+
+    def give_back(self, count: int) -> None:
+        """Undoes the last *count* bytes of the last `take`."""
+        self._position -= count

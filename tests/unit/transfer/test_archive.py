@@ -7,7 +7,7 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 import pytest
@@ -156,6 +156,13 @@ def inflate(data: bytes, size: int = 32_768) -> bytes:
 )
 def test_an_archive_is_made_plain_however_it_is_cut(data: bytes, size: int) -> None:
     assert inflate(data, size) == PLAIN
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress], ids=["gzip members", "zstd frames"])
+@pytest.mark.parametrize("size", [7, 4093, 1 << 20])
+def test_an_archive_may_be_cut_into_a_frame_a_byte(compress: Callable[[bytes], bytes], size: int) -> None:
+    text = bytes(range(250))
+    assert inflate(b"".join(compress(text[at : at + 1]) for at in range(len(text))), size) == text
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\x1f\x8b", b"short"])
