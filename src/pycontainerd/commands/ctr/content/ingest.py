@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainerd.commands.ctr.flags import INT64, Flag
-from pycontainerd.errors import AlreadyExists, Unknown
+from pycontainerd.errors import AlreadyExists, Error, Unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ async def run(ctx: Context) -> None:
                 read += len(data)
             if size and read < size:
                 raise Unknown(f"short read: expected {size} bytes but got {read}: unexpected EOF")
-            await ingest.commit(size=size, expected=expected)
+            try:
+                await ingest.commit(size=size, expected=expected)
+            except AlreadyExists:
+                return
+            except Error as error:
+                raise error.within(f'failed commit on ref "{ref}": commit failed') from error
     except AlreadyExists:
         return
 

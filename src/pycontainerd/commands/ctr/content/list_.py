@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pycontainerd.commands.ctr.common import QUIET
+from pycontainerd.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycontainerd.commands.ctr.context import Context
 
 FLAGS = (QUIET,)
+COLUMNS = ("DIGEST", "SIZE", "AGE", "LABELS")
 USAGE = "[flags] [<filter>, ...]"
 
 
 async def run(ctx: Context) -> None:
     client = await ctx.client()
-    blobs = await client.content.list(*ctx.arguments)
+    try:
+        blobs = await client.content.list(*ctx.arguments)
+    except Error:
+        # The original asks while it prints.
+        if not ctx.flag("quiet"):
+            ctx.print("\t".join(COLUMNS))
+        raise
     if ctx.flag("quiet"):
         for blob in blobs:
             ctx.print(blob.digest)
@@ -23,4 +31,4 @@ async def run(ctx: Context) -> None:
     from pycontainerd.commands.ctr.values import age_of, decimal_size, labels_text
 
     rows = [(blob.digest, decimal_size(blob.size), age_of(blob.created_at), labels_text(blob.labels)) for blob in blobs]
-    tables.show([("DIGEST", "SIZE", "AGE", "LABELS"), *rows], tables.TABBED, ended=False)
+    tables.show([COLUMNS, *rows], tables.TABBED, ended=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainerd.commands.ctr.common import QUIET
+from pycontainerd.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ USAGE = "[flags] [<filter>, ...]"
 
 async def run(ctx: Context) -> None:
     client = await ctx.client()
-    images = await client.images.list(*ctx.arguments)
+    try:
+        images = await client.images.list(*ctx.arguments)
+    except Error as error:
+        raise error.within("failed to list images") from error
     if ctx.flag("quiet"):
         for image in images:
             ctx.print(image.name)
@@ -31,7 +35,6 @@ async def _row(client: Client, image: Image) -> tuple[str, ...]:
     from pycontainerd.client.image_content import ImageContent, descriptor_of
     from pycontainerd.commands.ctr import logs
     from pycontainerd.commands.ctr.values import binary_size, labels_text
-    from pycontainerd.errors import Error
     from pycontainerd.oci import platforms
 
     content, target = ImageContent(client.content), descriptor_of(image.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainerd.commands.ctr.common import QUIET
+from pycontainerd.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ USAGE = "[flags] [<filter>, ...]"
 
 async def run(ctx: Context) -> None:
     client = await ctx.client()
-    leases = await client.leases.list(*ctx.arguments)
+    try:
+        leases = await client.leases.list(*ctx.arguments)
+    except Error as error:
+        raise error.within("failed to list leases") from error
     if ctx.flag("quiet"):
         for lease in leases:
             ctx.print(lease.id)

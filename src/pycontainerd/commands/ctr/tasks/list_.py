@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 FLAGS = (QUIET,)
 USAGE = "[flags]"
+RAW_ERRORS = True
 
 
 async def run(ctx: Context) -> None:
