@@ -36,10 +36,13 @@ _DENIED: Final = dict.fromkeys(seccomp.NUMBERS, errno.EPERM) | {
 }
 
 
-def enter(open_directories: Callable[[str], Sequence[int]]) -> Sequence[int]:
+def enter(
+    open_directories: Callable[[str], Sequence[int]], *, kept: Sequence[int] = KEPT_CAPABILITIES
+) -> Sequence[int]:
     """Confines this process; *open_directories* runs just before, in the new mount namespace.
 
-    It gets an empty directory that it may mount on, and its result is returned: descriptors that stay. Raises OSError.
+    It gets an empty directory that it may mount on, and its result is returned: descriptors that stay. Of capabilities
+    only the *kept* ones stay. Raises OSError.
     """
     namespaces.unshare(namespaces.CLONE_NEWNS)
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
@@ -50,7 +53,7 @@ def enter(open_directories: Callable[[str], Sequence[int]]) -> Sequence[int]:
     opened = open_directories(inner)
     _leave_mounts(inner)
     _pivot(place)
-    capabilities.keep_only(KEPT_CAPABILITIES)
+    capabilities.keep_only(kept)
     seccomp.install(filter_program())
     refuse_imports()
     return opened

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pycontainerd.diff.comparing import Comparer
 from pycontainerd.diff.differ import Differ
 from pycontainerd.diff.service import DiffService
 from pycontainerd.diff.store import Differs
+from pycontainerd.diff.walking import Walking
 from pycontainerd.errors import NotFound
 from pycontainerd.oci import platforms
 from pycontainerd.plugin import sections, types
@@ -12,9 +14,10 @@ from pycontainerd.plugin.registration import Init, plugin
 
 
 @plugin(types.DIFFER, "walking", requires=[types.METADATA, types.MOUNT_MANAGER])
-async def walking(init: Init) -> Differ:
+async def walking(init: Init) -> Walking:
     init.platforms.append(platforms.format_platform(platforms.host()))
-    return Differ(init.spawner, init.plugins.single(types.METADATA).content, init.stream_processors)
+    content = init.plugins.single(types.METADATA).content
+    return Walking(Differ(init.spawner, content, init.stream_processors), Comparer(init.spawner, content, init.clock))
 
 
 @plugin(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)

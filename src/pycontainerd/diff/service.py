@@ -1,12 +1,13 @@
-"""The Diff service: wire in, store call, wire out. `Diff`, which makes layers, is not part of it yet."""
+"""The Diff service: wire in, store call, wire out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.diff import v1_pb2 as pb
-from pycontainerd.diff.store import Differs
+from pycontainerd.diff.store import Comparison, Differs
 from pycontainerd.errors import Error, InvalidArgument
 from pycontainerd.mounts.model import Mount
 from pycontainerd.oci.image import Descriptor
@@ -32,10 +33,27 @@ class DiffService(Service):
         applied = await self._differs.apply(
             namespace,
             Descriptor(request.diff.media_type, request.diff.digest, request.diff.size),
-            [Mount(mount.type, mount.source, mount.target, tuple(mount.options)) for mount in request.mounts],
+            _mounts(request.mounts),
             sync_fs=request.sync_fs,
             payloads={key: value.SerializeToString() for key, value in request.payloads.items()},
         )
-        return pb.ApplyResponse(
-            applied=types_pb2.Descriptor(media_type=applied.media_type, digest=applied.digest, size=applied.size)
+        return pb.ApplyResponse(applied=_descriptor(applied))
+
+    async def diff(self, request: pb.DiffRequest, call: Call) -> pb.DiffResponse:
+        latest_ns = request.source_date_epoch.ToNanoseconds() if request.HasField("source_date_epoch") else None
+        made = await self._differs.compare(
+            call.namespace,
+            _mounts(request.left),
+            _mounts(request.right),
+            Comparison(request.media_type, request.ref, dict(request.labels), latest_ns),
+            lease=call.lease,
         )
+        return pb.DiffResponse(diff=_descriptor(made))
+
+
+def _mounts(mounts: Iterable[types_pb2.Mount]) -> list[Mount]:
+    return [Mount(mount.type, mount.source, mount.target, tuple(mount.options)) for mount in mounts]
+
+
+def _descriptor(layer: Descriptor) -> types_pb2.Descriptor:
+    return types_pb2.Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size)
