@@ -64,9 +64,7 @@ def own_directories() -> tuple[str, ...]:
 
 def environment(extra: tuple[str, ...]) -> Mapping[str, str]:
     """The environment of shims: the daemon's, without what its supervisor means for it alone, and *extra*."""
-    return own_environment() | {
-        name: value for name, _, value in (variable.partition("=") for variable in extra)
-    }
+    return own_environment() | {name: value for name, _, value in (variable.partition("=") for variable in extra)}
 
 
 async def _connect(spawner: Spawner) -> None:

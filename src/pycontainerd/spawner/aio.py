@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from pycontainerd.errors import Unavailable
 from pycontainerd.spawner import starting
