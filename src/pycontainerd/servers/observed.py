@@ -11,6 +11,7 @@ from typing import Any, Final
 from pycontainerd.daemon.watchdog import LoopWatchdog
 from pycontainerd.measures import Metric, Sample
 from pycontainerd.plugin.registration import Plugins
+from pycontainerd.rpc.service import Service
 from pycontainerd.servers.http import Answer
 from pycontainerd.version import revision, version
 
@@ -40,10 +41,13 @@ def memory() -> dict[str, int]:
 
 
 def metrics(plugins: Plugins) -> Iterator[Metric]:
-    """What `/v1/metrics` tells: of the build, and what plugins count of themselves by a method `metrics`."""
+    """What `/v1/metrics` tells: of the build, and what plugins count of themselves by a method `metrics`.
+
+    A service's `metrics` is a call of its contract.
+    """
     build = Sample(1, {"revision": revision(), "version": version()})
     yield Metric("containerd_build_info_total", "counter", "containerd build information", (build,))
     for started in plugins.started():
         counted: Any = getattr(started.instance, "metrics", None)
-        if callable(counted):
+        if callable(counted) and not isinstance(started.instance, Service):
             yield from counted()
