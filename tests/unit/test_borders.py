@@ -17,6 +17,7 @@ THINGS = (
     "events",
     "sandboxes",
     "activations",
+    "gc",
     "tasks",
     "transfer",
     "introspection",

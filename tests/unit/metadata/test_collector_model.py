@@ -8,6 +8,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,6 +21,8 @@ from pycontainerd.metadata import kinds, labels, objects
 from pycontainerd.metadata.database import Committed
 from pycontainerd.metadata.gc import order
 from pycontainerd.metadata.gc.collector import Collector
+from pycontainerd.metadata.gc.explain import Explanation, explain
+from pycontainerd.metadata.gc.usage import dying
 from pycontainerd.metadata.references import Edge
 from pycontainerd.metadata.times import parse_rfc3339
 from pycontainerd.metadata.transaction import Transaction
@@ -200,6 +203,22 @@ class World:
                 await result
             except Error:
                 return
+
+    async def check_answers(self) -> None:
+        """What clients are told of the collector: what would go, and that all that stays is explained."""
+        now_ns, living = self.stores.clock.now_ns(), self.model.living()
+        going, _ = await self.stores.database.read(lambda c: dying(c, now_ns))
+        gone = {key for key in self.model.nodes if key not in living and key[0] not in LASTING}
+        assert {(item.kind, item.name) for item in going} == gone
+        for key in self.rng.sample(sorted(self.model.nodes), min(5, len(self.model.nodes))):
+            for found in await self.stores.database.read(partial(self._explained, key=key, now_ns=now_ns)):
+                assert bool(found.chain) == (key in living)
+                links = [(link.item.kind, link.item.name) for link in found.chain]
+                assert not links or links[-1] == key
+                assert all(link in living for link in links)
+
+    def _explained(self, connection: sqlite3.Connection, *, key: Key, now_ns: int) -> list[Explanation]:
+        return explain(connection, "ns", *key, now_ns)
 
     async def stored(self) -> set[Key]:
         rows = await self.stores.database.read(
@@ -425,6 +444,8 @@ class Crowded:
         self._database.listen(listener)
 
     async def write(self, work: Callable[[Transaction], T], *, what: str = "", quiet: bool = False) -> T:
+        if what == "begin to collect":  # a collection's time is that of its begin
+            self._marked = self._world.model.living()
         await self._others()
         result = await self._database.write(work, what=what, quiet=quiet)
         await self._check(self._world.model.living())
@@ -432,7 +453,7 @@ class Crowded:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         await self._others()
-        self._marked = self._world.model.living()
+        self._marked |= self._world.model.living()
         return await self._database.read(work)
 
     async def _others(self) -> None:
@@ -477,6 +498,7 @@ def test_what_lives_stays_and_what_does_not_goes(seed: int, scratch: Path, monke
                 await crowded.run()
                 for _ in range(10):
                     await world.step()
+                await world.check_answers()
                 await alone.run()
                 lasting = {key for key in world.model.nodes if key[0] in LASTING}
                 assert await world.stored() == world.model.living() | lasting

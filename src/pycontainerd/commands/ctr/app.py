@@ -92,7 +92,7 @@ def _dispatch(words: Sequence[str]) -> int:
 
             sys.stdout.write(f"ctr pycontainerd {program_version()}\n")
             return 0
-        if module is not None:
+        if module is not None and not (rest and entry.child(rest[0])):
             return _run(entry, path, module, levels, rest)
         if not rest:
             return _help(entry, path, module)

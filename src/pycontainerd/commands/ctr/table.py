@@ -81,7 +81,14 @@ ROOT: tuple[Entry, ...] = (
         Entry("list,ls", "List blobs", "content.list_"),
         Entry("label", "Set and clear labels of a blob", "content.label"),
     ),
+    Entry("df", "Show how much images take, and what could be freed", "df"),
     Entry("events,event", "Show what happens, as it happens", "events"),
+    Entry(
+        "gc",
+        "Collect what nothing needs",
+        "gc.collect",
+        children=(Entry("explain", "Show what keeps an image, a blob or a snapshot", "gc.explain"),),
+    ),
     _group(
         "images,image,i",
         "Manage images",

@@ -103,6 +103,15 @@ class Scheduler:
         self._due_in(self._limits.schedule_delay_s)
         return await waiter
 
+    def next_run_s(self) -> float | None:
+        """Seconds until the next collection; None if only an event can bring it."""
+        rests = []
+        if self._due_at is not None:
+            rests.append(self._due_at - self._clock.monotonic())
+        if self._expiry_ns is not None:
+            rests.append((self._expiry_ns - self._clock.now_ns()) / NS)
+        return max(min(rests), 0.0) if rests else None
+
     async def main(self, sleep: Callable[[asyncio.Event, float | None], Awaitable[None]] | None = None) -> None:
         """Collects whenever it is due, for ever. *sleep* waits for an event, some seconds at most."""
         sleep = sleep or _sleep
@@ -144,12 +153,10 @@ class Scheduler:
 
     def _rest_s(self) -> float | None:
         """Seconds until there may be something to do; None if only an event can bring it."""
-        rests = []
-        if self._due_at is not None:
-            rests.append(self._due_at - self._clock.monotonic())
-        if self._expiry_ns is not None:
-            rests.append(min((self._expiry_ns - self._clock.now_ns()) / NS, _LONGEST_SLEEP_S))
-        return max(min(rests), 0.0) if rests else None
+        rest_s = self.next_run_s()
+        if rest_s is None or self._expiry_ns is None:
+            return rest_s
+        return min(rest_s, _LONGEST_SLEEP_S)
 
     def _is_due(self) -> bool:
         if self._due_at is not None and self._due_at <= self._clock.monotonic():

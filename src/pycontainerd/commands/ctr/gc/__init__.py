@@ -1,0 +1,1 @@
+"""The commands on the collector; containerd's own ctr has none."""
