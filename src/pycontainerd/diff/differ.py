@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -40,10 +39,12 @@ from pycontainerd.plugin.registration import StreamProcessor
 from pycontainerd.spawner.aio import Spawner, Worker, readable
 from pycontainerd.spawner.messages import Setting, soft_limits
 from pycontainerd.system.socket import receive_with_fds
+from pycontainerd.threads import Threads
 
 _LOG: Final = logging.getLogger(__name__)
 
 ROLE: Final = "apply"
+THREADS: Final = 4
 OOM_RAISE: Final = 500
 TITLE: Final = ("containerd-worker", "apply")
 
@@ -64,6 +65,7 @@ class Differ:
         self._spawner = spawner
         self._content = content
         self._processors = stream_processors
+        self._threads = Threads("differ", most=THREADS)
 
     async def apply_content(
         self,
@@ -98,7 +100,7 @@ class Differ:
         """
         plan = processors.plan(descriptor.media_type, self._processors)
         request = ApplyRequest(tuple(mounts), sniff=plan.sniff, sync=sync_fs)
-        async with processors.running(plan, blob, payloads) as stream:
+        async with processors.running(plan, blob, payloads, self._threads) as stream:
             try:
                 applied = await self._apply(request, stream.fd, progress)
             except Unknown:
@@ -121,7 +123,7 @@ class Differ:
                             progress(read)
                     case DeviceWanted():
                         devices += 1
-                        error = await asyncio.to_thread(_make_device, reply, directories, devices)
+                        error = await self._threads.run(_make_device, reply, directories, devices)
                         replies.send(encode(DeviceMade(error)))
                     case Applied():
                         return reply
@@ -185,11 +187,19 @@ async def _receive(worker: Worker, replies: socket.socket) -> _Message:
             status = await worker.wait()
             raise Unknown(f"the worker that applied the layer has ended with status {status} and no answer")
         try:
-            return _Message(decode_reply(data), descriptors)
+            reply = decode_reply(data)
         except msgspec.DecodeError as error:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            _close(descriptors)
             raise Unknown(f"the worker that applied the layer answered nonsense: {error}") from error
+        if not isinstance(reply, DeviceWanted):
+            _close(descriptors)  # nobody asked for any
+            descriptors = []
+        return _Message(reply, descriptors)
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _make_device(wanted: DeviceWanted, directories: Sequence[int], count: int) -> int:
@@ -208,6 +218,5 @@ def _make_device(wanted: DeviceWanted, directories: Sequence[int], count: int) -
     except OSError as error:
         return error.errno or errno.EIO
     finally:
-        for directory in directories:
-            os.close(directory)
+        _close(directories)
     return 0

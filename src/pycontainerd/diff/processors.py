@@ -6,10 +6,9 @@ them to 1. What it says on 2 is the error if it ends with another status than 0.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -18,6 +17,7 @@ from pycontainerd.errors import Unknown
 from pycontainerd.plugin.registration import StreamProcessor
 from pycontainerd.spawner.aio import readable
 from pycontainerd.system import process
+from pycontainerd.threads import Threads
 
 CHAIN_LIMIT: Final = 16
 PAYLOAD_FD: Final = 3
@@ -60,8 +60,21 @@ class Stream:
     """What comes out at the end of a chain."""
 
     fd: int
+    _owned: bool = False
+    """Whether `fd` is the output of a program, and ours to close."""
     _running: list[tuple[process.Process, int]] = field(default_factory=list)
     """Each program and the file that its complaints go to."""
+
+    def add(self, program: process.Process, said: int, output: int) -> None:
+        """Goes on with the *output* of a program that reads what the stream was before."""
+        self.close()
+        self.fd, self._owned = output, True
+        self._running.append((program, said))
+
+    def close(self) -> None:
+        if self._owned:
+            self._owned = False
+            os.close(self.fd)
 
     async def check(self) -> None:
         """Waits until the programs have ended. Raises Unknown with what the first one said that failed."""
@@ -73,21 +86,17 @@ class Stream:
 
 
 @asynccontextmanager
-async def running(plan_: Plan, blob: int, payloads: Mapping[str, bytes]) -> AsyncIterator[Stream]:
+async def running(plan_: Plan, blob: int, payloads: Mapping[str, bytes], threads: Threads) -> AsyncIterator[Stream]:
     """Runs the programs of a plan over *blob*. Those that still run when the block is left are killed."""
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         stream = Stream(blob)
+        stack.callback(stream.close)
         for step in plan_.steps:
-            before = stream.fd
-            await asyncio.to_thread(_start, step, payloads, stream, stack)
-            if before != blob:
-                os.close(before)
-        if stream.fd != blob:
-            stack.callback(os.close, stream.fd)
+            await threads.run(_start, step, payloads, stream, stack)
         yield stream
 
 
-def _start(step: Step, payloads: Mapping[str, bytes], stream: Stream, stack: AsyncExitStack) -> None:
+def _start(step: Step, payloads: Mapping[str, bytes], stream: Stream, stack: ExitStack) -> None:
     """Starts one program on the stream as it is; its output is the stream afterwards."""
     environment = dict(os.environ)
     environment |= {key: value for key, _, value in (entry.partition("=") for entry in step.processor.env)}
@@ -116,5 +125,4 @@ def _start(step: Step, payloads: Mapping[str, bytes], stream: Stream, stack: Asy
             os.close(output)
             raise Unknown(f"stream processor {step.processor.path}: {error.strerror}") from error
     stack.callback(program.close)
-    stream.fd = output
-    stream._running.append((program, said))
+    stream.add(program, said, output)

@@ -274,6 +274,27 @@ def test_a_stream_processor_comes_before_us(runner: asyncio.Runner, sockets: Pat
         runner.run(apply("application/broken"))
 
 
+def test_a_chain_of_processors_that_cannot_start_leaves_nothing_open(
+    runner: asyncio.Runner, sockets: Path, root: Path
+) -> None:
+    processors = {
+        "first": StreamProcessor(("application/x",), "application/y", "/bin/cat", ()),
+        "absent": StreamProcessor(("application/y",), LAYER, "/no/such/program", ()),
+    }
+
+    async def apply() -> None:
+        async with Spawner(str(sockets)) as spawner:
+            differ = Differ(spawner, NoContent(), processors)
+            with (root / "blob").open("wb+") as blob:
+                for _ in range(2):
+                    before = set(os.listdir("/proc/self/fd"))
+                    with pytest.raises(Unknown, match="/no/such/program: No such file or directory"):
+                        await differ.apply(Descriptor("application/x", "", 0), blob.fileno(), bind(root))
+                    assert set(os.listdir("/proc/self/fd")) == before
+
+    runner.run(apply())
+
+
 DAEMON = """
 import asyncio, os, sys
 from pathlib import Path
