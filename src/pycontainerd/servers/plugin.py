@@ -61,7 +61,9 @@ async def grpc(init: Init) -> Server:
     driver, table = AsyncioDriver(), grpc_table(init.plugins)
 
     def connection() -> GrpcConnection:
-        return GrpcConnection(table, driver, message_limit=config.max_recv_message_size)
+        return GrpcConnection(
+            table, driver, message_limit=config.max_recv_message_size, send_limit=config.max_send_message_size
+        )
 
     return UnixServer(config.address, driver, connection, uid=config.uid, gid=config.gid, what="main endpoint")
 
@@ -78,7 +80,13 @@ async def grpc_tcp(init: Init) -> Server:
     tls = tls_context(config.tls_cert, config.tls_key, config.tls_ca) if config.tls_cert else None
 
     def connection() -> GrpcConnection:
-        return GrpcConnection(table, driver, message_limit=config.max_recv_message_size, keepalive_s=KEEPALIVE_S)
+        return GrpcConnection(
+            table,
+            driver,
+            message_limit=config.max_recv_message_size,
+            send_limit=config.max_send_message_size,
+            keepalive_s=KEEPALIVE_S,
+        )
 
     return TcpServer(config.address, driver, connection, tls=tls)
 

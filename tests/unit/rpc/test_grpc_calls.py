@@ -295,3 +295,10 @@ def test_the_handler_knows_who_asks(client: Calling, server: Serving) -> None:
     peer = server.echo.calls[-1].peer
     assert peer is not None
     assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.getuid(), os.getgid())
+
+
+def test_a_reply_has_a_limit_of_its_own(scratch: Path) -> None:
+    with serving(scratch / "s", send_limit=1000) as server, DRIVERS["blocking"](server.path) as client:
+        assert client.unary("say", parcel(data=b"x" * 900)).data == b"x" * 900
+        with pytest.raises(errors.ResourceExhausted, match=r"trying to send message larger than max \(\d+ vs. 1000\)"):
+            client.unary("say", parcel(data=b"x" * 2000))

@@ -50,7 +50,14 @@ class GrpcClient(Endpoint):
         keepalive_s: float | None = None,
         secure: bool = False,
     ) -> None:
-        super().__init__(driver, client=True, limits=limits, message_limit=message_limit, keepalive_s=keepalive_s)
+        super().__init__(
+            driver,
+            client=True,
+            limits=limits,
+            message_limit=message_limit,
+            send_limit=message_limit,
+            keepalive_s=keepalive_s,
+        )
         self._authority = authority.encode()
         self._metadata = metadata
         self._scheme = b"https" if secure else b"http"
@@ -61,7 +68,7 @@ class GrpcClient(Endpoint):
     async def unary(
         self, method: Method, request: Message | Encoded, *, metadata: Metadata = (), timeout_s: float | None = None
     ) -> Any:
-        pieces, size = framed(request, self.message_limit)
+        pieces, size = framed(request, self.send_limit)
         call = ClientCall(self, method, timeout_s)
         timer = self.driver.call_later(timeout_s, call.expire) if timeout_s is not None else None
         try:

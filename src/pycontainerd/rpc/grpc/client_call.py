@@ -193,7 +193,7 @@ class GrpcClientStream:
         self._closed = False
 
     async def send(self, message: Message | Encoded) -> None:
-        pieces, size = framed(message, self._client.message_limit)
+        pieces, size = framed(message, self._client.send_limit)
         stream = await self._begin()
         self._client.core.send_data(stream, pieces, size)
         self._client.flush()

@@ -21,6 +21,8 @@ _GATHER_FROM: Final = 64 * 1024
 class Endpoint:
     """A `driver.Connection` that speaks HTTP/2. Subclasses handle its events.
 
+    *message_limit* and *send_limit*: the bytes of the largest message that is taken and sent.
+
     *keepalive_s*: after so many seconds of silence the peer is asked for a sign of life, and the connection is cut
     off when none comes within 20 more; None never asks (the kernel tells of the end of a unix socket).
     """
@@ -32,10 +34,12 @@ class Endpoint:
         client: bool,
         limits: Limits | None = None,
         message_limit: int = MESSAGE_LIMIT,
+        send_limit: int = MESSAGE_LIMIT,
         keepalive_s: float | None = None,
     ) -> None:
         self.driver = driver
         self.message_limit = message_limit
+        self.send_limit = send_limit
         limits = limits or Limits()
         self.core = Http2Connection(client=client, limits=limits, clock=driver.now, drained=self._drained)
         self.transport: Transport | None = None

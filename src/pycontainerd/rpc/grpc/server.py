@@ -34,9 +34,17 @@ class GrpcConnection(Endpoint):
         *,
         limits: Limits | None = None,
         message_limit: int = MESSAGE_LIMIT,
+        send_limit: int = MESSAGE_LIMIT,
         keepalive_s: float | None = None,
     ) -> None:
-        super().__init__(driver, client=False, limits=limits, message_limit=message_limit, keepalive_s=keepalive_s)
+        super().__init__(
+            driver,
+            client=False,
+            limits=limits,
+            message_limit=message_limit,
+            send_limit=send_limit,
+            keepalive_s=keepalive_s,
+        )
         self._table = table
         self._handshake: Timer | None = None
         self._draining = False

@@ -170,7 +170,7 @@ class ServerCall:
     def _send_only(self, reply: Message | Encoded | bytes) -> None:
         if self.state == ENDED:
             return
-        pieces, size = framed(reply, self._connection.message_limit)
+        pieces, size = framed(reply, self._connection.send_limit)
         core = self._connection.core
         core.send_headers(self._stream, RESPONSE_BLOCK)
         core.send_data(self._stream, pieces, size)
@@ -191,7 +191,7 @@ class ServerCall:
         if self.state == ENDED:
             return
         connection = self._connection
-        pieces, size = framed(reply, connection.message_limit)
+        pieces, size = framed(reply, connection.send_limit)
         if self.state != ANSWERING:
             self.state = ANSWERING
             connection.core.send_headers(self._stream, RESPONSE_BLOCK)
