@@ -75,14 +75,19 @@ class Activations:
 
     async def begin(self) -> None:
         """Forgets the activations whose directories are gone: the machine was started anew."""
+        stored = await self._database.read(
+            lambda connection: connection.execute("SELECT id, directory FROM mounts").fetchall()
+        )
+        if not stored:
+            return
         there = await self._threads.run(self._maker.numbers)
+        gone = [(id_,) for id_, directory in stored if directory not in there]
 
         def forget(tx: Transaction) -> None:
-            for id_, directory in tx.execute("SELECT id, directory FROM mounts").fetchall():
-                if directory not in there:
-                    tx.execute("DELETE FROM objects WHERE id = ?", (id_,))
+            tx.connection.executemany("DELETE FROM objects WHERE id = ?", gone)
 
-        await self._database.write(forget, what="forget mounts of before", quiet=True)
+        if gone:
+            await self._database.write(forget, what="forget mounts of before", quiet=True)
 
     def is_needed(self, mounts: Sequence[Mount]) -> bool:
         """Whether there is something that the caller can't mount."""
