@@ -63,11 +63,6 @@ def encode(container: Container) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-def to_any(packed: Packed) -> Any:
-    """*packed* as a message."""
-    return Any(type_url=packed.type_url, value=packed.value)
-
-
 def _packed(message: Any) -> Packed:
     return Packed(message.type_url, message.value)
 

@@ -137,10 +137,6 @@ class AsyncioTransport:
     def peer(self) -> Peer | None:
         return self._peer
 
-    def local_address(self) -> Any:
-        """The address of this end, as the socket module gives it."""
-        return self._raw.get_extra_info("sockname")
-
 
 @runtime_checkable
 class Graceful(Protocol):

@@ -21,7 +21,6 @@ ROOT: Final = "/sys/fs/cgroup"
 CGROUP2_SUPER_MAGIC: Final = 0x63677270
 
 IN_MODIFY: Final = 0x2
-IN_DELETE_SELF: Final = 0x400
 IN_IGNORED: Final = 0x8000
 
 _EVENT: Final = struct.Struct("=iIII")

@@ -8,7 +8,6 @@ from typing import Final
 from pycontainerd.system.libc import checked, libc
 
 PR_SET_PDEATHSIG: Final = 1
-PR_SET_DUMPABLE: Final = 4
 PR_SET_NAME: Final = 15
 PR_GET_NAME: Final = 16
 PR_CAPBSET_DROP: Final = 24
@@ -68,11 +67,6 @@ def set_parent_death_signal(number: int) -> None:
 def set_no_new_privileges() -> None:
     """No exec after this gains anything; needed for a seccomp filter without CAP_SYS_ADMIN."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-
-
-def set_dumpable(*, on: bool) -> None:
-    """Whether others of the same user may look into this process's memory and /proc files."""
-    prctl(PR_SET_DUMPABLE, int(on))
 
 
 def new_core_scheduling_cookie() -> None:

@@ -62,11 +62,6 @@ NUMBERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
 _CLONE: Final = (56, 220)
 
 
-def number_of(name: str) -> int | None:
-    """The number of a call on this machine, None if it has none. Raises OSError (ENOSYS) on machines unknown here."""
-    return NUMBERS[name][_column()]
-
-
 def _column() -> int:
     machine = platform.machine()
     if machine not in _AUDIT_ARCH:

@@ -9,9 +9,6 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-MAX_DESCRIPTORS: Final = 253
-"""SCM_MAX_FD: the most that one message carries."""
-
 _UCRED: Final = struct.Struct("=iII")
 
 
