@@ -9,30 +9,51 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from scripts.busybox_image import busybox_layer, oci_archive
-from tests.harness.machine import MARK, SESSION, Machine
+from tests.harness.machine import ALONE, BASE, MARK, SESSION, Machine
 
 _numbers = itertools.count(1)
 IMAGE = "example.local/library/busybox:latest"
+
+_FOUND = pytest.StashKey[Machine]()
+
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Looks at the machine before any test runs; in the process that starts the others, if there are others."""
+    if ALONE and not hasattr(session.config, "workerinput"):
+        session.config.stash[_FOUND] = Machine.now(whole=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the whole run if the machine is not as it was found."""
+    found = session.config.stash.get(_FOUND, None)
+    left = found.left_by(Machine.now(whole=True)) if found is not None else {}
+    if left:
+        print(f"\nleft behind on the machine: {left}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
 def session_base() -> Iterator[Path]:
     """The directory of this session, on a tmpfs, and short, since it goes into the paths of sockets."""
-    base = Path("/dev/shm") / SESSION
-    base.mkdir(mode=0o700)
-    yield base
-    shutil.rmtree(base, ignore_errors=True)
+    BASE.mkdir(mode=0o700)
+    yield BASE
+    shutil.rmtree(BASE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def machine_left_as_found(session_base: Path) -> Iterator[None]:
     """Fails the session that leaves a process, mount, cgroup, network namespace or file behind."""
     os.environ[MARK] = SESSION
-    before = Machine.now(session_base)
+    before = Machine.now()
     yield
-    left = before.left_by(Machine.now(session_base))
+    left = before.left_by(Machine.now())
     assert left == {}
 
 

@@ -1,8 +1,8 @@
 """The machine as a test session finds it, so that it can be compared with how the session leaves it.
 
 A session marks what it makes: every process carries `MARK` in its environment, every directory lies below the session's
-base, every namespace of containers begins with the session's name. On a machine of its own (CI) the comparison is of
-the whole machine; beside other work it is of what carries a mark.
+base, every namespace of containers begins with the session's name. Each process that runs tests compares what carries
+its mark; on a machine of its own (CI) the one that started them compares the whole machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Self
 MARK = "PYCONTAINERD_TEST_SESSION"
 SESSION = f"t{uuid.uuid4().hex[:8]}"
 ALONE = os.environ.get("CI") == "true"
+BASE = Path("/dev/shm") / SESSION
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -30,14 +31,15 @@ class Machine:
     files: frozenset[str]
 
     @classmethod
-    def now(cls, base: Path) -> Self:
-        """The machine at this moment; *base* is the directory of the session."""
+    def now(cls, *, whole: bool = False) -> Self:
+        """What carries this session's mark at this moment; with *whole*, everything, and processes of all sessions."""
+        mark = f"{MARK}=" if whole else f"{MARK}={SESSION}"
         return cls(
-            processes=frozenset(_processes()),
-            mounts=frozenset(_mounts(base)),
-            cgroups=frozenset(_cgroups()),
-            network_namespaces=frozenset(_network_namespaces()),
-            files=frozenset(_files()),
+            processes=frozenset(_processes(mark.encode())),
+            mounts=frozenset(point for point in _mounts() if whole or point.startswith(f"{BASE}/")),
+            cgroups=frozenset(path for path in _cgroups() if whole or f"/{SESSION}" in path),
+            network_namespaces=frozenset(name for name in _names("/run/netns") if whole or name.startswith(SESSION)),
+            files=frozenset(path for path in _files() if whole or f"/{SESSION}" in path),
         )
 
     def left_by(self, after: Machine) -> dict[str, list[str]]:
@@ -46,7 +48,7 @@ class Machine:
         return {kind: names for kind, names in left.items() if names}
 
 
-def _processes() -> list[str]:
+def _processes(mark: bytes) -> list[str]:
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -56,39 +58,30 @@ def _processes() -> list[str]:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue  # it ended, or is a kernel thread
-        if command and f"{MARK}={SESSION}".encode() in environment:
+        if command and any(variable.startswith(mark) for variable in environment):
             found.append(f"{entry.name} {command}")
     return found
 
 
-def _mounts(base: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = [line.split()[4] for line in lines]
-    return [point for point in points if ALONE or point.startswith(str(base))]
+def _mounts() -> list[str]:
+    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
 def _cgroups() -> list[str]:
+    depth = str(CGROUPS).count("/") + 3
     found = []
     for directory, names, _ in os.walk(CGROUPS):
-        for name in names:
-            if ALONE or name.startswith(SESSION):
-                found.append(os.path.join(directory, name))
-        if directory.count("/") - str(CGROUPS).count("/") > 3:
+        found += [os.path.join(directory, name) for name in names]
+        if directory.count("/") > depth:
             names.clear()
     return found
 
 
-def _network_namespaces() -> list[str]:
-    named = Path("/run/netns")
-    return [name for name in os.listdir(named) if ALONE or name.startswith(SESSION)] if named.exists() else []
-
-
 def _files() -> list[str]:
-    """Files in the global directories of the field that carry the session's mark."""
-    found = []
-    for directory in ("/run/containerd/runc", "/run/containerd/fifo", "/run/containerd/s"):
-        if os.path.isdir(directory):
-            found += [
-                os.path.join(directory, name) for name in os.listdir(directory) if ALONE or name.startswith(SESSION)
-            ]
-    return found
+    """What lies in the directories of the field that all daemons of a machine share."""
+    shared = ("/run/containerd/runc", "/run/containerd/fifo", "/run/containerd/s")
+    return [os.path.join(directory, name) for directory in shared for name in _names(directory)]
+
+
+def _names(directory: str) -> list[str]:
+    return os.listdir(directory) if os.path.isdir(directory) else []
