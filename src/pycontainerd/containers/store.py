@@ -74,7 +74,7 @@ class ContainerStore:
 
     async def list_wire(self, namespace: str, filters_: Sequence[str] = ()) -> Sequence[bytes]:
         """Like `list`, each container as it is sent."""
-        wanted = filters.compile(filters_)
+        wanted = filters.compile(filters_, kind_twice=True)
         condition = wanted.where(_COLUMNS)
         sql = f"{_LIST} AND {condition.sql} ORDER BY objects.name"
         arguments = (namespace, kinds.CONTAINERS, *condition.arguments)

@@ -72,7 +72,7 @@ class LeaseStore:
 
     async def list(self, namespace: str, filters_: Sequence[str] = ()) -> Sequence[Lease]:
         """The leases that pass one of the filters, in byte order of their ids. Raises InvalidArgument."""
-        wanted = filters.compile(filters_)
+        wanted = filters.compile(filters_, kind_twice=True)
         condition = wanted.where(_COLUMNS)
         sql = f"{_LIST} AND {condition.sql} ORDER BY objects.name"
         arguments = (namespace, kinds.LEASES, *condition.arguments)

@@ -55,7 +55,7 @@ class SandboxStore:
 
     async def list_wire(self, namespace: str, filters_: Sequence[str] = ()) -> Sequence[bytes]:
         """Like `list`, each sandbox as it is sent."""
-        wanted = filters.compile(filters_)
+        wanted = filters.compile(filters_, kind_twice=True)
         condition = wanted.where(_COLUMNS)
         sql = f"{_LIST} AND {condition.sql} ORDER BY objects.name"
         arguments = (namespace, kinds.SANDBOXES, *condition.arguments)
@@ -78,7 +78,8 @@ class SandboxStore:
         def make(tx: Transaction) -> Sandbox:
             id_ = objects.insert(tx, namespace, kinds.SANDBOXES, sandbox.id)
             if id_ is None:
-                raise AlreadyExists(f"write error: sandbox bucket {quote(sandbox.id)} already exists")
+                text = f"write error: sandbox bucket {quote(sandbox.id)} already exists: already exists"
+                raise AlreadyExists(text, bare=True)
             made = structs.replace(sandbox, created_ns=tx.now_ns, updated_ns=tx.now_ns)
             try:
                 return self._write(tx, id_, made)
@@ -134,7 +135,7 @@ def _row(connection: sqlite3.Connection, namespace: str, sandbox_id: str) -> tup
     row: tuple[int, bytes] | None = connection.execute(_GET, (namespace, kinds.SANDBOXES, sandbox_id)).fetchone()
     if row is None:
         _require_any(connection, namespace)
-        raise NotFound(f"bucket {quote(sandbox_id)} not found")
+        raise NotFound(f"bucket {quote(sandbox_id)} not found: not found", bare=True)
     return row
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from pycontainerd.errors import InvalidArgument
 from pycontainerd.metadata.filters import sql
 from pycontainerd.metadata.filters.syntax import Operator, Selector, parse
 
@@ -73,12 +74,18 @@ class Filter:
         )
 
 
-def compile(filters: Sequence[str]) -> Filter:  # noqa: A001 - as `re.compile`: read with the module's name
+def compile(filters: Sequence[str], *, kind_twice: bool = False) -> Filter:  # noqa: A001 - as `re.compile`
     """Compiles a list of filters. Raises InvalidArgument with the original's words for the first that doesn't parse.
 
-    A regular expression that is none matches nothing.
+    Some stores of the original name the kind of that error once more: *kind_twice*. A regular expression that is none
+    matches nothing.
     """
-    return Filter([parse(text) for text in filters] or [[]])
+    try:
+        return Filter([parse(text) for text in filters] or [[]])
+    except InvalidArgument as error:
+        if not kind_twice:
+            raise
+        raise InvalidArgument(f"{error.wire_text()}: {error.kind}", bare=True) from None
 
 
 def _compiled(selector: Selector) -> Regexp | None:
