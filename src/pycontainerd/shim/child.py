@@ -12,6 +12,7 @@ from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.messages import ShimRequest, decode
 from pycontainerd.shim.rehearsal import rehearse
 from pycontainerd.shim.server import Prepared, serve
+from pycontainerd.shim.spawn import find_tie
 from pycontainerd.spawner.gathering import gather
 from pycontainerd.system import prctl
 from pycontainerd.system.cgroup import Cgroup
@@ -54,7 +55,8 @@ def _join(wanted: ShimRequest, log_fd: int) -> None:
 def warm() -> None:
     """Plays a shim's life through: nothing is left to be loaded once this has returned."""
     global _prepared  # noqa: PLW0603 - what is made before the fork can reach the child in no other way
+    tie = find_tie()
     rehearse(plays=1)
-    gather(lambda: rehearse(plays=1))
-    rehearse()
-    _prepared = Prepared(known=KnownRuntimes.learn())
+    gather(lambda: rehearse(plays=1, tie=tie))
+    rehearse(tie=tie)
+    _prepared = Prepared(known=KnownRuntimes.learn(), tie=tie)

@@ -73,6 +73,7 @@ class Container:
             request.bundle,
             options.systemd_cgroup,
             host.environment,
+            host.tie,
         )
         self.opener = StreamOpener(
             host.loop,

@@ -13,6 +13,7 @@ from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Reaper
 from pycontainerd.shim.runc import Runc
+from pycontainerd.shim.spawn import Tie
 
 
 class Publisher(Protocol):
@@ -34,5 +35,6 @@ class Host:
     environment: Mapping[str, str]
     known: KnownRuntimes
     """The runtimes whose containers may be started through their fifo."""
+    tie: Tie
     make_runc: Callable[..., Runc] = Runc
     """What drives the runtime."""

@@ -34,6 +34,7 @@ from pycontainerd.shim.messages import ShimRequest, decode, encode
 from pycontainerd.shim.reaper import Ended
 from pycontainerd.shim.runc import Runc, Stdio
 from pycontainerd.shim.server import SIGNALS, Prepared, Shim
+from pycontainerd.shim.spawn import Tie
 from pycontainerd.shim.transport import Listener, connect_unix
 
 PLAYS: Final = 10
@@ -47,24 +48,24 @@ _SPEC: Final = '{"linux":{"namespaces":[{"type":"pid"}]},"annotations":{}}'
 _PROCESS: Final = b'{"args":["true"],"cwd":"/"}'
 
 
-def rehearse(plays: int = PLAYS, rounds: int = ROUNDS) -> None:
+def rehearse(plays: int = PLAYS, rounds: int = ROUNDS, tie: Tie = ()) -> None:
     """Plays it through *plays* times with *rounds* containers each. Raises what goes wrong."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         for _ in range(plays):
-            _play(rounds)
+            _play(rounds, tie)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _play(rounds: int) -> None:
+def _play(rounds: int, tie: Tie) -> None:
     directory = f"{os.environ.get('TMPDIR', '/tmp')}/shim-{os.urandom(8).hex()}"  # noqa: S108 - nobody can guess it
     os.mkdir(directory, 0o700)
     failures: list[BaseException] = []
     loop = Loop(lambda name, error: failures.append(error))
     try:
-        loop.run(_Play(loop, directory).run(rounds))
+        loop.run(_Play(loop, directory).run(rounds, Prepared(tie=tie)))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if failures:
@@ -93,7 +94,9 @@ class _PlayedRunc(Runc):
         return Ended(0, 0, 0), ""
 
     async def _run_true(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
-        true = Runc(self.loop, self.reaper, "true", self.root, self.bundle, self.systemd_cgroup, self.environment)
+        true = Runc(
+            self.loop, self.reaper, "true", self.root, self.bundle, self.systemd_cgroup, self.environment, self.tie
+        )
         return await true.execute(arguments, stdio)
 
 
@@ -126,7 +129,7 @@ class _Play:
         self._directory = directory
         self._client = TtrpcClientConnection(loop)
 
-    async def run(self, rounds: int) -> None:
+    async def run(self, rounds: int, prepared: Prepared) -> None:
         daemon = self._listen("daemon")
         table = ServiceTable([_PlayedDaemon()])
         listener = Listener(self._loop, daemon, lambda: TtrpcServerConnection(table, self._loop))
@@ -135,7 +138,7 @@ class _Play:
         log = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         journal = Journal(log, debug=True, fields={"id": "c"})
         journal.info("rehearsal", at=time.time_ns())
-        shim = Shim(self._loop, journal, request, dict(os.environ), Prepared(), make_runc=_PlayedRunc)
+        shim = Shim(self._loop, journal, request, dict(os.environ), prepared, make_runc=_PlayedRunc)
         serving = self._loop.spawn(shim.run(listening), name="shim")
         connect_unix(self._loop, os.path.join(self._directory, "shim"), self._client)
         try:

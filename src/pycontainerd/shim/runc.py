@@ -20,6 +20,7 @@ from pycontainerd.errors import Unknown
 from pycontainerd.shim import spawn
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Ended, Reaper
+from pycontainerd.shim.spawn import Tie
 
 NULL: Final = -1
 """For a descriptor: /dev/null."""
@@ -68,6 +69,7 @@ class Runc:
     bundle: str
     systemd_cgroup: bool
     environment: Mapping[str, str]
+    tie: Tie = ()
 
     @property
     def log(self) -> str:
@@ -114,7 +116,7 @@ class Runc:
             with opened_null() as null:
                 given = (stdio.stdin, stdio.stdout, stdio.stderr)
                 placed = {number: null if fd == NULL else fd for number, fd in enumerate(given)}
-                return spawn.start(arguments, placed, self.environment, dies_with_us=True)
+                return spawn.start(arguments, placed, self.environment, self.tie)
         except OSError as error:
             raise Unknown(f"fork/exec {program}: {spawn.why(error)}") from error
 

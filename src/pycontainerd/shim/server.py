@@ -20,6 +20,7 @@ from pycontainerd.shim.publisher import EventPublisher
 from pycontainerd.shim.reaper import Reaper
 from pycontainerd.shim.runc import Runc
 from pycontainerd.shim.service import TaskServices
+from pycontainerd.shim.spawn import Tie
 from pycontainerd.shim.tasks import Tasks
 from pycontainerd.shim.transport import Listener, remove_socket
 
@@ -36,6 +37,7 @@ class Prepared:
 
     services: TaskServices = field(default_factory=TaskServices)
     known: KnownRuntimes = field(default_factory=KnownRuntimes)
+    tie: Tie = ()
 
 
 def serve(
@@ -71,7 +73,15 @@ class Shim:
         self._reaper = Reaper(loop)
         self._publisher = EventPublisher(loop, journal, request.namespace, request.ttrpc_address)
         host = Host(
-            loop, self._reaper, journal, self._publisher, request.namespace, environment, prepared.known, make_runc
+            loop,
+            self._reaper,
+            journal,
+            self._publisher,
+            request.namespace,
+            environment,
+            prepared.known,
+            prepared.tie,
+            make_runc,
         )
         self._tasks = Tasks(host)
         prepared.services.attach(self._tasks)

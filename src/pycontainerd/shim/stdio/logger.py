@@ -55,7 +55,7 @@ class Logger:
                     [path, *self._target.arguments],
                     {0: null, 1: null, 2: null, 3: stdout, 4: stderr, 5: theirs},
                     {"CONTAINER_ID": container, "CONTAINER_NAMESPACE": namespace},
-                    dies_with_us=False,
+                    tie=None,
                 )
         except OSError as error:
             raise Unknown(f"failed to start binary process: fork/exec {path}: {why(error)}") from error
