@@ -182,11 +182,14 @@ class Activations:
             yield mounts
             return
         name = f"temporary-{self._ids.unique()}"
-        activation = await self.activate(namespace, name, mounts)
+        # Its row stays reserved, so that no collection takes it, and nobody sees it.
+        reserved = await self._reserve(namespace, name, {}, None)
         try:
-            yield activation.system
+            wanted = plan(mounts, transformers=tuple(self._maker.transformers), handlers=tuple(self._maker.handlers))
+            _, system = await self._threads.run(self._maker.make, reserved.directory, wanted)
+            yield system
         finally:
-            await self.deactivate(namespace, name)
+            await self._abandon(namespace, name, reserved)
 
     async def collect(self) -> None:
         """Takes away what is mounted in directories that no row names."""

@@ -17,7 +17,11 @@ from pycontainerd.plugin.registration import Init, plugin
 async def walking(init: Init) -> Walking:
     init.platforms.append(platforms.format_platform(platforms.host()))
     content = init.plugins.single(types.METADATA).content
-    return Walking(Differ(init.spawner, content, init.stream_processors), Comparer(init.spawner, content, init.clock))
+    return Walking(
+        Differ(init.spawner, content, init.stream_processors),
+        Comparer(init.spawner, content, init.clock),
+        init.plugins.single(types.MOUNT_MANAGER),
+    )
 
 
 @plugin(types.SERVICE, "diff-service", requires=[types.DIFFER], config=sections.DiffService)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Any, Final
 
 import pytest
 
+from pycontainerd.api.containerd.services.content import v1_pb2 as ct
+from pycontainerd.api.containerd.services.diff import v1_pb2 as df
 from pycontainerd.api.containerd.services.leases import v1_pb2 as ls
 from pycontainerd.api.containerd.services.mounts import v1_pb2 as mt
-from pycontainerd.api.containerd.types_pb2 import Mount
+from pycontainerd.api.containerd.types_pb2 import Descriptor, Mount
 from tests.harness.asking import Asker, OverSocket, over_socket
 from tests.harness.daemon import OURS, STOCK, Daemon
 from tests.harness.differences import deliberate
-from tests.integration.metadata.house import House
+from tests.integration.metadata.house import House, digest_of
 from tests.integration.metadata.questions import LEASES, NOWHERE, Question, create_lease
 from tests.integration.metadata.test_against_stock import answer
 
 MOUNTS: Final = mt.DESCRIPTOR.services_by_name["Mounts"]
+DIFF: Final = df.DESCRIPTOR.services_by_name["Diff"]
 STATE: Final = "io.containerd.mount-manager.v1.bolt"
 UUID: Final = "12345678-1234-1234-1234-123456789abc"
 
@@ -235,6 +239,26 @@ def test_templates_are_refused_beyond_what_snapshotters_write(template: str, pla
 
 def active(asker: Asker, namespace: str) -> set[str]:
     return {reply.info.name for reply in asker.ask(MOUNTS, "list", mt.ListRequest(), namespace=namespace)}
+
+
+def test_a_layer_is_applied_to_mounts_that_need_a_transformer(house: House) -> None:
+    layer = house.daemon.base / "layer.tar"
+    with tarfile.open(layer, "w") as tar:
+        tar.addfile(tarfile.TarInfo("hello"))
+    data, target = layer.read_bytes(), house.daemon.base / "applied"
+    write = ct.WriteContentRequest(action=ct.COMMIT, ref="layer", data=data, total=len(data), expected=digest_of(data))
+    house.write(write)
+    target.mkdir()
+    request = df.ApplyRequest(
+        diff=Descriptor(media_type="application/vnd.oci.image.layer.v1.tar", digest=digest_of(data), size=len(data)),
+        mounts=[
+            mount("bind", str(target), "", "rbind", "rw"),
+            mount("format/bind", "{{ mount 0 }}", "", "rbind", "rw"),
+        ],
+    )
+    assert house.ask(DIFF, "apply", request).applied.digest == digest_of(data)
+    assert [path.name for path in target.iterdir()] == ["hello"]
+    assert active(house.asker, house.namespace) == set()
 
 
 def test_a_collection_takes_what_nothing_holds(house: House) -> None:

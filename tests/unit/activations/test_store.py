@@ -127,7 +127,8 @@ def test_a_plain_mount_is_left_to_the_caller(targets: Path) -> None:
             assert list(left) == [TMPFS]
         async with house.activations.plain("ns", [TMPFS, Mount("format/bind", "{{ mount 0 }}")]) as left:
             assert [mount.source for mount in left] == [f"{targets}/1/1"]
-            assert house.mounts() == ["1/1"]
+            await house.collector.run()
+            assert (house.mounts(), await house.names()) == (["1/1"], [])
         assert (house.mounts(), await house.names()) == ([], [])
 
     with_house(targets, test)
