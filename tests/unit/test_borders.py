@@ -25,7 +25,7 @@ THINGS = (
 )
 """The folders that are each about one thing of the API."""
 
-DAEMON = (*THINGS, "metadata", "plugin", "servers", "daemon", "config", "runtime", "registry", "cri")
+DAEMON = (*THINGS, "metadata", "plugin", "proxies", "servers", "daemon", "config", "runtime", "registry", "cri")
 """What only the daemon loads."""
 
 WIRELESS = ("model", "store", "backend", "local", "collection")

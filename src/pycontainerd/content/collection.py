@@ -7,7 +7,7 @@ from typing import Final
 
 from pycontainerd import faults
 from pycontainerd.content import rows
-from pycontainerd.content.local import LocalContent
+from pycontainerd.content.backend import Backend
 from pycontainerd.content.model import Digest
 from pycontainerd.errors import Error
 from pycontainerd.metadata.database import Database
@@ -20,7 +20,7 @@ _log: Final = logging.getLogger(__name__)
 class ContentCollection:
     """The content store's side of the collector; safe beside writers and readers."""
 
-    def __init__(self, database: Database, backend: LocalContent) -> None:
+    def __init__(self, database: Database, backend: Backend) -> None:
         self._database = database
         self._backend = backend
 

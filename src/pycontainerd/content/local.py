@@ -22,6 +22,7 @@ from pycontainerd.content import ingest, verity
 from pycontainerd.content.ingest import Ingest, directory_name
 from pycontainerd.content.model import CANONICAL, Digest, IngestStatus, InvalidDigest
 from pycontainerd.errors import NotFound
+from pycontainerd.metadata.database import Database
 from pycontainerd.threads import Threads
 
 INLINE_BYTES: Final = 32_768
@@ -72,6 +73,11 @@ class Blob:
             return None  # only the beginning is cached
         return bytes(buffer) if read == count else bytes(memoryview(buffer)[:read])
 
+    @asynccontextmanager
+    async def descriptor(self) -> AsyncIterator[int]:
+        """The descriptor of the blob itself."""
+        yield self.fd
+
     def close(self) -> None:
         fd, self.fd = self.fd, -1
         if fd >= 0:
@@ -100,12 +106,15 @@ class LocalContent:
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._verity = verity.supported(root)
 
+    def bind(self, database: Database) -> None:
+        """Nothing is looked up there."""
+
     def path(self, digest: Digest) -> str:
         """Where the bytes of *digest* are, if they are."""
         return os.path.join(self._blobs, digest.algorithm, digest.encoded)
 
-    def open(self, digest: Digest) -> Blob:
-        """The blob *digest*. Raises NotFound."""
+    def open(self, digest: Digest, namespace: str = "", size: int = 0) -> Blob:
+        """The blob *digest*, which is the same for every namespace. Raises NotFound."""
         try:
             with disk.translated(f"open content {digest}"):
                 fd = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
@@ -137,8 +146,11 @@ class LocalContent:
             raise
         return writing
 
-    def status(self, name: str, ref: str) -> IngestStatus:
+    async def status(self, name: str, ref: str) -> IngestStatus:
         """How far the ingest *name* is, told as *ref*. Raises NotFound."""
+        return self._status(name, ref)
+
+    def _status(self, name: str, ref: str) -> IngestStatus:
         directory = self._directory(name)
         try:
             offset, total, started_ns, updated_ns = ingest.status(directory)
@@ -154,7 +166,7 @@ class LocalContent:
         found: list[IngestStatus] = []
         for name, ref in names:
             with suppress(NotFound):
-                found.append(self.status(name, ref))
+                found.append(self._status(name, ref))
         return found
 
     async def discard(self, name: str) -> None:

@@ -25,6 +25,12 @@ FROM objects JOIN blobs ON blobs.id = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
   AND objects.kind = 'content' AND objects.name = ? AND objects.reserved = 0
 """
+_SIZE: Final = """
+SELECT blobs.size
+FROM objects JOIN blobs ON blobs.id = objects.id
+WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
+  AND objects.kind = 'content' AND objects.name = ? AND objects.reserved = 0
+"""
 _PAGE: Final = """
 SELECT objects.id, objects.name, blobs.size, objects.created_ns, objects.updated_ns
 FROM objects JOIN blobs ON blobs.id = objects.id
@@ -85,6 +91,12 @@ def find_blob(connection: sqlite3.Connection, namespace: str, digest: Digest) ->
         return None
     id_, size, created_ns, updated_ns = row
     return id_, BlobInfo(digest, size, created_ns, updated_ns, labels.read(connection, id_))
+
+
+def size_of(connection: sqlite3.Connection, namespace: str, digest: Digest) -> int | None:
+    """The bytes of the blob *digest* of *namespace*; None if it has none."""
+    row = connection.execute(_SIZE, (namespace, str(digest))).fetchone()
+    return None if row is None else int(row[0])
 
 
 def blobs_after(connection: sqlite3.Connection, namespace: str, name: str) -> list[BlobInfo]:

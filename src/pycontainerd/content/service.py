@@ -68,7 +68,7 @@ class ContentService(Service):
                 offset += len(data)
 
     async def status(self, request: pb.StatusRequest, call: Call) -> pb.StatusResponse:
-        return pb.StatusResponse(status=_status(self._store.status(call.namespace, request.ref)))
+        return pb.StatusResponse(status=_status(await self._store.status(call.namespace, request.ref)))
 
     async def list_statuses(self, request: pb.ListStatusesRequest, call: Call) -> pb.ListStatusesResponse:
         found = await self._store.list_statuses(call.namespace, request.filters)

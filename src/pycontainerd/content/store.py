@@ -14,7 +14,7 @@ from pycontainerd import faults
 from pycontainerd.api.containerd.events_pb2 import ContentDelete
 from pycontainerd.clock import Clock
 from pycontainerd.content import rows
-from pycontainerd.content.local import Blob, LocalContent
+from pycontainerd.content.backend import Backend, Blob
 from pycontainerd.content.model import BlobInfo, Digest, IngestStatus
 from pycontainerd.content.writer import IngestLocked, Leases, Lock, Locks, Publisher, Writer
 from pycontainerd.errors import AlreadyExists, InvalidArgument, NotFound
@@ -35,7 +35,7 @@ class ContentStore:
     def __init__(
         self,
         database: Database,
-        backend: LocalContent,
+        backend: Backend,
         leases: Leases,
         events: Publisher,
         clock: Clock,
@@ -65,9 +65,11 @@ class ContentStore:
 
     def reader(self, namespace: str, digest: Digest) -> Blob:
         """The open blob *digest*, to be used in a `with`. Raises NotFound."""
-        if not self.has(namespace, str(digest)):
+        with self._database.reading() as connection:
+            size = rows.size_of(connection, namespace, digest)
+        if size is None:
             raise NotFound(f"content digest {digest}")
-        return self.backend.open(digest)
+        return self.backend.open(digest, namespace, size)
 
     async def read_all(self, namespace: str, digest: Digest, *, limit: int) -> bytes:
         """The bytes of a small blob. Raises NotFound, InvalidArgument if there are more than *limit*."""
@@ -137,7 +139,7 @@ class ContentStore:
 
         await self._database.write(remove, what=f"delete content {digest}")
 
-    def status(self, namespace: str, ref: str) -> IngestStatus:
+    async def status(self, namespace: str, ref: str) -> IngestStatus:
         """How far the ingest *ref* is. Raises NotFound."""
         with self._database.reading() as connection:
             row = rows.find_ingest(connection, namespace, ref)
@@ -145,7 +147,7 @@ class ContentStore:
         if row is None:
             raise NotFound(f"{context}: reference {ref}")
         try:
-            return self.backend.status(row.backend, ref)
+            return await self.backend.status(row.backend, ref)
         except NotFound as error:
             raise error.within(context) from None
 

@@ -15,7 +15,7 @@ from pycontainerd import faults
 from pycontainerd.api.containerd.events_pb2 import ContentCreate
 from pycontainerd.config.duration import Duration
 from pycontainerd.content import rows
-from pycontainerd.content.local import LocalContent, Writing
+from pycontainerd.content.backend import Backend, Writing
 from pycontainerd.content.model import CANONICAL, Digest
 from pycontainerd.content.times import format_ns
 from pycontainerd.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -106,7 +106,7 @@ class Writer:
         size: int,
         total: int,
         database: Database,
-        backend: LocalContent,
+        backend: Backend,
         leases: Leases,
         events: Publisher,
         opened_ns: int,

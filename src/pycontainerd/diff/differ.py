@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from pycontainerd.content.local import Blob
+from pycontainerd.content.backend import Blob
 from pycontainerd.content.model import Digest
 from pycontainerd.diff import media, processors
 from pycontainerd.diff.messages import (
@@ -80,7 +80,8 @@ class Differ:
         if not self._content.has(namespace, descriptor.digest):
             raise NotFound(f"failed to get reader from content store: content digest {descriptor.digest}")
         with self._content.reader(namespace, Digest.parse(descriptor.digest)) as blob:
-            return await self.apply(descriptor, blob.fd, mounts, sync_fs=sync_fs, payloads=payloads)
+            async with blob.descriptor() as fd:
+                return await self.apply(descriptor, fd, mounts, sync_fs=sync_fs, payloads=payloads)
 
     async def apply(
         self,

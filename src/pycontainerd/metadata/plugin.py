@@ -9,8 +9,8 @@ from typing import Final
 from pycontainerd.api.containerd.events_pb2 import SnapshotRemove
 from pycontainerd.containers import codec as container_codec
 from pycontainerd.containers.store import ContainerStore
+from pycontainerd.content.backend import Backend
 from pycontainerd.content.collection import ContentCollection
-from pycontainerd.content.local import LocalContent
 from pycontainerd.content.store import ContentStore
 from pycontainerd.errors import Error, InvalidArgument
 from pycontainerd.events.exchange import Exchange
@@ -62,7 +62,7 @@ def assembled(
     init: Init,
     database: Database,
     *,
-    content: LocalContent,
+    content: Backend,
     snapshotters: Mapping[str, Snapshotter],
     events: Exchange,
     isolated: bool,
@@ -70,6 +70,7 @@ def assembled(
     """The stores over *database* and the backends, and the collector that knows them all."""
     leases = LeaseStore(database, init.ids)
     images = ImageStore(database, leases, events, image_codec)
+    content.bind(database)
     for snapshotter in snapshotters.values():
         snapshotter.bind(database)
     metadata = Metadata(

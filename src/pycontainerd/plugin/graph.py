@@ -28,7 +28,7 @@ def ordered(registrations: Iterable[Registration], disabled: Iterable[str] = ())
     defects of a program, not of a configuration.
     """
     off = frozenset(disabled)
-    wanted = [registration for registration in registrations if registration.uri not in off]
+    wanted = [it for it in registrations if it.replaces or it.uri not in off]
     _check(wanted)
     by_type: dict[str, list[Registration]] = {}
     for registration in wanted:

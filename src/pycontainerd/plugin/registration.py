@@ -125,6 +125,8 @@ class Registration(Struct, frozen=True):
     requires: tuple[str, ...]
     config: ConfigStruct | None
     start: Start
+    replaces: bool = False
+    """Whether it takes the place of a plugin of its type and id that is disabled."""
 
     @property
     def uri(self) -> str:

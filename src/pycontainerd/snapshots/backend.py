@@ -34,8 +34,8 @@ class Snapshotter(Protocol):
     async def keys(self) -> Sequence[str]:
         """All keys, children before their parents."""
 
-    async def find_committed(self, label: str, value: str) -> Sequence[Info]:
-        """The committed snapshots that carry a label."""
+    async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
+        """The committed snapshots that carry a label. *namespace* asks; a backend that knows none shows all."""
 
     async def update(self, key: str, labels: Mapping[str, str]) -> Info:
         """Replaces the labels."""

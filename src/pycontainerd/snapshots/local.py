@@ -86,7 +86,7 @@ class LocalSnapshotter:
     async def keys(self) -> Sequence[str]:
         return await self._records.keys()
 
-    async def find_committed(self, label: str, value: str) -> Sequence[Info]:
+    async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
         return await self._records.find_committed(label, value)
 
     async def update(self, key: str, labels: Mapping[str, str]) -> Info:

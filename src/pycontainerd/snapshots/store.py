@@ -156,7 +156,7 @@ class SnapshotStore:
         lease: str | None,
     ) -> None:
         """Gives the namespace the committed snapshot that the backend has for *target*."""
-        found = await self.backend.find_committed(model.LABEL_TARGET, target)
+        found = await self.backend.find_committed(model.LABEL_TARGET, target, namespace)
         if not found:
             raise NotFound(f"target snapshot {quote(target)} in backend")
         fitting = [info for info in found if info.parent == reserved.parent]

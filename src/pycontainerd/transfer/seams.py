@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from pycontainerd.content.local import Blob
+from pycontainerd.content.backend import Blob
 from pycontainerd.content.model import BlobInfo, Digest
 from pycontainerd.images.model import Image
 from pycontainerd.mounts.model import Mount

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.diff import v1_pb2 as pb
-from pycontainerd.content.local import Blob
+from pycontainerd.content.backend import Blob
 from pycontainerd.content.model import Digest
 from pycontainerd.diff.differ import Differ
 from pycontainerd.errors import NotFound

@@ -16,6 +16,7 @@ from pycontainerd.api.containerd.services.snapshots import v1_pb2 as pb
 from pycontainerd.errors import AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound
 from tests.harness.asking import over_socket
 from tests.harness.daemon import OURS, STOCK, Daemon
+from tests.integration.proxies.houses import SCHEDULER, Without, running
 from tests.integration.snapshots.drivers import Snapshotter, in_process
 
 
@@ -31,7 +32,21 @@ def ours(session_base: Path) -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture(params=list(itertools.product(["here", "ours", "stock"], ["overlayfs", "native"])), ids="-".join)
+@pytest.fixture(scope="module")
+def proxied(session_base: Path) -> Iterator[Daemon]:
+    """Ours, which has its snapshots from stock containerd."""
+    behind = Without(STOCK, session_base / "suite-behind", STOCK, disabled=(SCHEDULER,))
+    names = ("overlayfs", "native")
+    config = "".join(f"[proxy_plugins.{name}]\ntype = 'snapshot'\naddress = '{behind.address}'\n" for name in names)
+    disabled = tuple(f"io.containerd.snapshotter.v1.{name}" for name in names)
+    ahead = Without(OURS, session_base / "suite-proxied", OURS, extra_config=config, disabled=disabled)
+    with running(behind), running(ahead):
+        yield ahead
+
+
+@pytest.fixture(
+    params=list(itertools.product(["here", "ours", "stock", "proxied"], ["overlayfs", "native"])), ids="-".join
+)
 def snapshotter(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Snapshotter]:
     where, name = request.param
     if where == "here":

@@ -142,13 +142,13 @@ def test_a_status_tells_the_bytes_on_disk(scratch: Path) -> None:
     async def body(content: LocalContent) -> None:
         writing = await content.begin("n", 9)
         await writing.write(b"abc")
-        status = content.status("n", "ref")
+        status = await content.status("n", "ref")
         assert (status.ref, status.offset, status.total) == ("ref", 3, 9)
         assert status.started_ns == writing.started_ns
         assert status.updated_ns >= status.started_ns
         await writing.discard()
         with pytest.raises(NotFound):
-            content.status("n", "ref")
+            await content.status("n", "ref")
 
     run(scratch, body)
 

@@ -55,7 +55,7 @@ class Remote:
     async def stat(self, key: str) -> Info:
         return self.known[key]
 
-    async def find_committed(self, label: str, value: str) -> Sequence[Info]:
+    async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
         return [info for info in self.known.values() if info.labels.get(label) == value]
 
     async def keys(self) -> Sequence[str]:
