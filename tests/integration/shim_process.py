@@ -307,10 +307,10 @@ class ShimProcess:
         namespace = (("containerd-namespace-ttrpc", self.namespace),)
         return await self.client.unary(methods[method], request, metadata=namespace, timeout_s=timeout_s)
 
-    async def outcome(self, method: str, request: Message) -> tuple[str, str]:
+    async def outcome(self, method: str, request: Message, *, timeout_s: float = 60) -> tuple[str, str]:
         """What a call came to, as comparable text: code name and message, or OK and the answer."""
         try:
-            answer = await self.call(method, request)
+            answer = await self.call(method, request, timeout_s=timeout_s)
         except Error as error:
             status = to_status(error)
             return f"code {int(status.code)}", status.message

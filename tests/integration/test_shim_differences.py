@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from pycontainerd.api.containerd.task import v3_pb2 as task
 from pycontainerd.api.io.containerd.cgroups import v1_pb2
+from tests.harness.differences import deliberate
 from tests.integration.shim_process import OURS, SPEC_URL, STOCK, ShimProcess
 
 Outcomes = list[tuple[str, ...]]
@@ -279,7 +280,9 @@ SCENARIOS: list[tuple[Scenario, tuple[str, ...]]] = [
 ]
 
 
-def played(kind: str, scratch: Path, scenario: Scenario, arguments: tuple[str, ...], own_pids: bool) -> list[Outcomes]:
+def played(
+    kind: str, scratch: Path, scenario: Scenario, arguments: tuple[str, ...], *, own_pids: bool
+) -> list[Outcomes]:
     """What came of *scenario* with the shim of *kind*: answers, then events."""
     with ShimProcess.start(kind, scratch, *arguments, own_pids=own_pids) as shim:
         record = Recorder(shim)
@@ -294,9 +297,59 @@ def played(kind: str, scratch: Path, scenario: Scenario, arguments: tuple[str, .
 @pytest.mark.parametrize("own_pids", [True, False], ids=["own pids", "pids of the host"])
 @pytest.mark.parametrize(("scenario", "arguments"), SCENARIOS, ids=[scenario.__name__ for scenario, _ in SCENARIOS])
 def test_both_shims_answer_alike(scratch: Path, scenario: Scenario, arguments: tuple[str, ...], own_pids: bool) -> None:
-    ours = played(OURS, scratch, scenario, arguments, own_pids)
-    stock = played(STOCK, scratch, scenario, arguments, own_pids)
+    ours = played(OURS, scratch, scenario, arguments, own_pids=own_pids)
+    stock = played(STOCK, scratch, scenario, arguments, own_pids=own_pids)
     assert ours == stock
+
+
+async def deleted_before_its_start(shim: ShimProcess, record: Recorder) -> None:
+    await shim.create()
+    await record.delete()
+    await shim.event("/tasks/delete")
+
+
+def test_deleting_a_created_task_tells_how_its_init_ended(scratch: Path) -> None:
+    deliberate("created-end-told")
+    ours, events = played(OURS, scratch, deleted_before_its_start, ("/bin/sleep", "1000"), own_pids=True)
+    stock, _ = played(STOCK, scratch, deleted_before_its_start, ("/bin/sleep", "1000"), own_pids=True)
+    assert ours == [("delete", "OK", "pid: N\nexit_status: 137\nexited_at {NOW}\n")]
+    assert stock == [("delete", "OK", "pid: N\nexited_at {\n  seconds: -62135596800\n}\n")]
+    assert [topic for topic, _ in events] == ["/tasks/create", "/tasks/exit", "/tasks/delete"]
+
+
+async def created_twice(shim: ShimProcess, record: Recorder) -> None:
+    await shim.create()
+    await record.call("create", shim.create_request())
+    await record.call("close_io", task.CloseIORequest(id="c1", exec_id="nope", stdin=True))
+
+
+def test_kinds_that_the_original_forgets_are_told(scratch: Path) -> None:
+    deliberate("shim-error-kinds")
+    ours, _ = played(OURS, scratch, created_twice, ("/bin/sleep", "1000"), own_pids=True)
+    stock, _ = played(STOCK, scratch, created_twice, ("/bin/sleep", "1000"), own_pids=True)
+    assert [code for _, code, _ in ours] == ["code 6", "code 5"]
+    assert [code for _, code, _ in stock] == ["code 2", "code 2"]
+
+
+async def waited_for_in_vain(shim: ShimProcess, record: Recorder) -> None:
+    await shim.create()
+    await shim.begin()
+    await record.exec("e1", "/bin/true", stdout="what:///nowhere")
+    await record.start("e1")
+    request = task.WaitRequest(id="c1", exec_id="e1")
+    code, _ = await shim.outcome("wait", request, timeout_s=WAIT_S)
+    record.outcomes.append(("wait", code, ""))
+
+
+WAIT_S = 1.0
+
+
+def test_nobody_waits_for_an_exec_whose_streams_could_not_be_opened(scratch: Path) -> None:
+    deliberate("failed-exec-not-waited-for")
+    ours, _ = played(OURS, scratch, waited_for_in_vain, ("/bin/sleep", "1000"), own_pids=True)
+    stock, _ = played(STOCK, scratch, waited_for_in_vain, ("/bin/sleep", "1000"), own_pids=True)
+    assert ours[:2] == stock[:2]
+    assert (ours[2][1], stock[2][1]) == ("OK", "code 4")
 
 
 def test_both_shims_measure_the_same(scratch: Path) -> None:
