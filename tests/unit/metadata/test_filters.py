@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -170,6 +171,22 @@ def test_sql_finds_what_the_evaluator_finds(texts: list[str], things: list[Thing
         connection.close()
     right = {id_ for id_, thing in enumerate(things) if wanted.matches(thing)}
     assert found == right if condition.exact else found >= right
+
+
+@pytest.mark.parametrize(
+    "texts", [[",".join(["name!=x"] * 1100)], ["name==a"] * 1100, [",".join(["labels.a==b"] * 40)] * 40]
+)
+def test_more_selectors_than_an_expression_takes_are_left_to_the_evaluator(texts: list[str]) -> None:
+    wanted = filters.compile(texts)
+    condition = wanted.where(_COLUMNS)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE objects (id INTEGER PRIMARY KEY, name, place)")
+        connection.execute("CREATE TABLE labels (owner, key, value)")
+        connection.execute("INSERT INTO objects VALUES (1, 'a', '')")
+        sql = f"SELECT id FROM objects WHERE {condition.sql}"  # noqa: S608 - what is tested
+        assert connection.execute(sql, condition.arguments).fetchall() == [(1,)]
+    assert not condition.exact
+    assert wanted.matches(Thing("a", labels={"a": "b"}))
 
 
 _atoms = st.sampled_from(

@@ -34,10 +34,16 @@ class Where(Struct, frozen=True):
 
 _TRUE: Final = Where("1", (), exact=True)
 _FALSE: Final = Where("0", (), exact=True)
+_ALL: Final = Where("1", (), exact=False)
+
+_SELECTORS: Final = 500
+"""In one condition at most: SQLite refuses expressions deeper than 1,000, and each selector makes one deeper."""
 
 
 def where(alternatives: Sequence[Sequence[Selector]], columns: Columns) -> Where:
-    """The condition that one of *alternatives* holds in all its selectors."""
+    """The condition that one of *alternatives* holds in all its selectors; if they are very many, none."""
+    if sum(map(len, alternatives)) > _SELECTORS or len(alternatives) > _SELECTORS:
+        return _ALL
     return _joined((_joined((_one(each, columns) for each in selectors), "AND") for selectors in alternatives), "OR")
 
 
@@ -56,14 +62,14 @@ def _joined(parts: Iterable[Where], word: str) -> Where:
 
 def _one(selector: Selector, columns: Columns) -> Where:
     if selector.operator is Operator.MATCHES or selector.path[0] in columns.opaque:
-        return Where("1", (), exact=False)
+        return _ALL
     value, arguments = _value(selector.path, columns)
     try:
         for text in (*arguments, selector.value):
             text.encode()
     except UnicodeEncodeError:
         # Bytes that are no UTF-8 equal nothing that is stored, and no key has them.
-        return Where("1", (), exact=False)
+        return _ALL
     if value is None:
         return _TRUE if selector.operator is Operator.NOT_EQUAL and selector.value else _FALSE
     match selector.operator:
