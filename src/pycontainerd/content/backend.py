@@ -101,8 +101,8 @@ class Backend(Protocol):
     def committing(self, digest: Digest) -> AbstractAsyncContextManager[None]:
         """Keeps the collector from *digest* until its row is there, or until it is clear that there will be none."""
 
-    async def list_blobs(self) -> list[Digest]:
-        """All blobs, in no order."""
+    async def list_blobs(self) -> list[str]:
+        """The digests of all blobs as texts, in no order."""
 
     async def remove_unless(self, digest: Digest, used: Callable[[], bool]) -> bool:
         """Removes the blob *digest* unless somebody commits it or *used* says that a row names it."""

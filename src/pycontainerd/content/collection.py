@@ -31,9 +31,9 @@ class ContentCollection:
         faults.reach("content.collect.listed")
         if found:
             named = await self._database.read(rows.all_named)
-            for digest in found:
-                if str(digest) not in named:
-                    await self._remove(digest)
+            for name in found:
+                if name not in named:
+                    await self._remove(Digest.parse(name))
         await self._backend.remove_other_ingests(lambda: self._database.read(rows.all_ingests))
 
     async def _remove(self, digest: Digest) -> None:

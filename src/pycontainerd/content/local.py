@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from pycontainerd import disk
 from pycontainerd.clock import Clock
 from pycontainerd.content import ingest, verity
 from pycontainerd.content.ingest import Ingest, directory_name
-from pycontainerd.content.model import CANONICAL, Digest, IngestStatus, InvalidDigest
+from pycontainerd.content.model import CANONICAL, Digest, IngestStatus
 from pycontainerd.errors import NotFound
 from pycontainerd.metadata.database import Database
 from pycontainerd.threads import Threads
@@ -30,6 +31,11 @@ INLINE_BYTES: Final = 32_768
 
 _BESIDE_BYTES: Final = 262_144
 """From here on, hashing beside writing pays for a second thread."""
+
+_BLOB_NAMES: Final = {
+    algorithm: re.compile(f"[a-f0-9]{{{digits}}}")
+    for algorithm, digits in (("sha256", 64), ("sha384", 96), ("sha512", 128))
+}
 
 
 class Blob:
@@ -187,8 +193,8 @@ class LocalContent:
             if not self._committing[digest]:
                 del self._committing[digest]
 
-    async def list_blobs(self) -> list[Digest]:
-        """All blobs on disk, in no order; what is named like no blob is left out."""
+    async def list_blobs(self) -> list[str]:
+        """The digests of all blobs on disk, in no order; what is named like no blob is left out."""
         return await self._threads.run(self._scan_blobs)
 
     async def remove_unless(self, digest: Digest, used: Callable[[], bool]) -> bool:
@@ -225,12 +231,13 @@ class LocalContent:
     def _directory(self, name: str) -> str:
         return os.path.join(self._ingests, directory_name(name))
 
-    def _scan_blobs(self) -> list[Digest]:
-        found: list[Digest] = []
+    def _scan_blobs(self) -> list[str]:
+        found: list[str] = []
         for algorithm in _names(self._blobs):
-            for encoded in _names(os.path.join(self._blobs, algorithm)):
-                with suppress(InvalidDigest):
-                    found.append(Digest.parse(f"{algorithm}:{encoded}"))
+            pattern = _BLOB_NAMES.get(algorithm)
+            if pattern is not None:
+                names = _names(os.path.join(self._blobs, algorithm))
+                found += [f"{algorithm}:{name}" for name in names if pattern.fullmatch(name)]
         return found
 
     def _scan_ingests(self) -> list[str]:

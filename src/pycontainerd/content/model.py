@@ -57,6 +57,15 @@ class Digest(Struct, frozen=True, order=True):
         return f"{self.algorithm}:{self.encoded}"
 
 
+def is_digest(text: str) -> bool:
+    """Whether *text* is a digest as `Digest.parse` takes it."""
+    try:
+        Digest.parse(text)
+    except InvalidDigest:
+        return False
+    return True
+
+
 def hasher(algorithm: str = CANONICAL) -> _Hash:
     """A running hash of one of the algorithms that digests may have."""
     return hashlib.new(algorithm, usedforsecurity=False)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from pycontainerd.api.containerd.services.content import v1_pb2 as pb
-from pycontainerd.content.model import CANONICAL, Digest, IngestStatus, InvalidDigest
+from pycontainerd.content.model import CANONICAL, Digest, IngestStatus, is_digest
 from pycontainerd.errors import AlreadyExists, Error, NotFound, Unavailable, Unimplemented
 from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.times import from_timestamp
@@ -87,7 +87,7 @@ class ProxyContent:
         self._remote = remote
         self._committing: Counter[Digest] = Counter()
         self._database: Database | None = None
-        self._found_in: dict[Digest, list[str]] = {}
+        self._found_in: dict[str, list[str]] = {}
 
     def bind(self, database: Database) -> None:
         self._database = database
@@ -143,13 +143,13 @@ class ProxyContent:
             if not self._committing[digest]:
                 del self._committing[digest]
 
-    async def list_blobs(self) -> list[Digest]:
-        found: dict[Digest, list[str]] = {}
+    async def list_blobs(self) -> list[str]:
+        found: dict[str, list[str]] = {}
         for namespace in await self._places():
             async for batch in self._remote.replies(_METHODS["list"], pb.ListContentRequest(), namespace):
                 for info in batch.info:
-                    with suppress(InvalidDigest):
-                        found.setdefault(Digest.parse(info.digest), []).append(namespace)
+                    if is_digest(info.digest):
+                        found.setdefault(info.digest, []).append(namespace)
         self._found_in = found
         return list(found)
 
@@ -167,7 +167,7 @@ class ProxyContent:
     async def remove_unless(self, digest: Digest, used: Callable[[], bool]) -> bool:
         if digest in self._committing or used():
             return False
-        for namespace in self._found_in.pop(digest, ()):
+        for namespace in self._found_in.pop(str(digest), ()):
             with suppress(NotFound):
                 request = pb.DeleteContentRequest(digest=str(digest))
                 await self._remote.unary(_METHODS["delete"], request, namespace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 from google.protobuf.empty_pb2 import Empty
 
@@ -14,7 +14,7 @@ from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.mounts.model import Mount
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.service import Service
-from pycontainerd.snapshots.model import Info
+from pycontainerd.snapshots.model import Info, Kind
 from pycontainerd.snapshots.store import SnapshotStore
 
 
@@ -97,8 +97,11 @@ def _info(info: Info) -> pb.Info:
     return pb.Info(
         name=info.name,
         parent=info.parent,
-        kind=pb.Kind.Name(info.kind),
+        kind=_KINDS[info.kind],
         created_at=to_timestamp(info.created_ns),
         updated_at=to_timestamp(info.updated_ns),
         labels=info.labels,
     )
+
+
+_KINDS: Final[Mapping[int, Any]] = {kind: pb.Kind.Name(kind) for kind in Kind}

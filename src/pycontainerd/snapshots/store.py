@@ -22,7 +22,7 @@ from pycontainerd.metadata import fieldmask, filters, labels
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.quoting import quote
 from pycontainerd.snapshots import model
-from pycontainerd.snapshots.model import Info, Kind, Mounts, Usage
+from pycontainerd.snapshots.model import Info, Mounts, Usage
 from pycontainerd.snapshots.rows import PAGE, Row, Rows
 
 if TYPE_CHECKING:
@@ -392,7 +392,7 @@ async def _tried(work: Callable[[], Awaitable[None]], what: str) -> None:
 def _merged(row: Row, known: Info) -> Info:
     """The namespace's view of what the backend knows."""
     said = {**known.labels, **row.labels}
-    return Info(row.name, Kind(known.kind), row.parent, row.created_ns, row.updated_ns, said)
+    return Info(row.name, known.kind, row.parent, row.created_ns, row.updated_ns, said)
 
 
 def _check_name(name: str, lease: str | None) -> None:

@@ -190,7 +190,7 @@ def test_the_collector_takes_what_nobody_uses(scratch: Path) -> None:
         used, unused = await put(content, b"used"), await put(content, b"unused")
         assert not await content.remove_unless(used, lambda: True)
         assert await content.remove_unless(unused, lambda: False)
-        assert await content.list_blobs() == [used]
+        assert await content.list_blobs() == [str(used)]
 
     run(scratch, body)
 

@@ -16,7 +16,8 @@ from pycontainerd.metadata.database import Database
 from pycontainerd.mounts.model import Mount
 from pycontainerd.snapshots.backend import Also
 from pycontainerd.snapshots.local import LocalSnapshotter
-from pycontainerd.snapshots.model import LABEL_TARGET, Info, Kind, Mounts, Usage
+from pycontainerd.snapshots.model import LABEL_PREFIX, LABEL_TARGET, Info, Kind, Mounts, Usage
+from pycontainerd.snapshots.native import native
 from pycontainerd.snapshots.overlayfs import overlayfs
 from pycontainerd.snapshots.store import SnapshotStore
 from pycontainerd.threads import Threads
@@ -294,5 +295,19 @@ def test_a_snapshot_that_is_removed_while_it_is_committed_is_not_committed(scrat
             assert sum(isinstance(result, NotFound) for result in results) == 1
             shown = [info.name async for batch in store.list_snapshots("ns") for info in batch]
             assert shown == ([] if isinstance(results[0], NotFound) else ["name"])
+
+    run(scratch, body)
+
+
+def test_a_listing_has_every_name_with_its_labels_over_many_pages(scratch: Path) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        with Threads("test", most=2) as threads:
+            store = over(native(scratch / "native", threads), database, leases, events)
+            names = sorted([f"n{number}" for number in range(230)] + ["with\0zero", 'with "quotes"', "ü"])
+            for name in names:
+                await store.prepare("ns", name, "", {f"{LABEL_PREFIX}name": name}, lease="l")
+            listed = [info async for batch in store.list_snapshots("ns") for info in batch]
+        assert [info.name for info in listed] == names
+        assert [info.labels for info in listed] == [{f"{LABEL_PREFIX}name": name} for name in names]
 
     run(scratch, body)
