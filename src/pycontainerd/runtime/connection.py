@@ -50,6 +50,12 @@ async def connect(bootstrap: Bootstrap, *, timeout_s: float = DIAL_S) -> ShimCon
         raise Unknown(f"failed to create {kind} connection: dial unix {path}: connect: {reason}") from error
 
 
+def may_live(error: Error) -> bool:
+    """Whether `connect` raised *error* for another reason than that no shim is there: it has no time, or we no room."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and not isinstance(cause, ConnectionRefusedError | FileNotFoundError)
+
+
 async def _connect_grpc(driver: AsyncioDriver, path: str) -> ShimConnection:
     from pycontainerd.runtime.grpc_connection import GrpcShimConnection
 

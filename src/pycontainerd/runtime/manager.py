@@ -17,7 +17,7 @@ from msgspec import Struct
 from pycontainerd import faults
 from pycontainerd.api.containerd import events_pb2
 from pycontainerd.clock import Clock
-from pycontainerd.errors import Error, Unknown
+from pycontainerd.errors import DeadlineExceeded, Error, Unknown
 from pycontainerd.events.exchange import Exchange
 from pycontainerd.events.once import DELETE, EXIT
 from pycontainerd.log import fields
@@ -25,7 +25,7 @@ from pycontainerd.runtime import executable
 from pycontainerd.runtime.background import Spawn
 from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
-from pycontainerd.runtime.connection import connect
+from pycontainerd.runtime.connection import ShimConnection, connect, may_live
 from pycontainerd.runtime.discovery import Discovery, ShimBinary
 from pycontainerd.runtime.executable import Surroundings
 from pycontainerd.runtime.logcopy import LogCopy
@@ -42,6 +42,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 UNKNOWN_EXIT: Final = 255
 """The status of a container of which nobody can tell how it ended."""
+
+RETRY_S: Final = 1.0
+"""How long to wait before a shim that has no time is dialled again."""
 
 faults.declare("runtime.shim.started", "runtime.bootstrap.written", "runtime.shim.gone")
 
@@ -153,7 +156,7 @@ class ShimManager:
         self.shims.remove(shim)
 
     async def load(self, bundle: Bundle, binary: ShimBinary, bootstrap: Bootstrap) -> Shim:
-        """Connects to the shim that an earlier daemon has started for *bundle*.
+        """Connects to the shim that an earlier daemon has started for *bundle*, and which may be slow to answer.
 
         Raises what connecting or the shim's first answer raise; nothing is changed then.
         """
@@ -163,6 +166,8 @@ class ShimManager:
             shim = Shim(bundle, binary, bootstrap, connection, log, sandbox=bundle.read_sandbox())
             try:
                 await shim.api.connect(bundle.id, timeout_s=self.timeouts.load_s)
+            except DeadlineExceeded:
+                _tell_slow(shim)
             except BaseException:
                 await connection.close()
                 raise
@@ -283,6 +288,8 @@ class ShimManager:
                 return
             if not await self._connect_again(shim):
                 break
+        if self._stopping:
+            return  # it stopped while we asked: the next daemon finds out
         _LOG.info("cleaning up after shim disconnected", extra=fields(id=shim.id, namespace=shim.namespace))
         async with shim.removing:
             if self.shims.holds(shim):
@@ -301,19 +308,32 @@ class ShimManager:
 
     async def _connect_again(self, shim: Shim) -> bool:
         """Whether the shim lives and only its connection was lost; it has a new one then."""
-        try:
-            connection = await connect(shim.bootstrap, timeout_s=self.timeouts.load_s)
-        except Error:
+        connection = await self._dialled_again(shim)
+        if connection is None:
             return False
         api = TaskApi(connection, shim.bootstrap, shim.namespace)
         try:
             await api.connect(shim.id, timeout_s=self.timeouts.load_s)
+        except DeadlineExceeded:
+            _tell_slow(shim)
         except Error:
             await connection.close()
             return False
         _LOG.warning("connected to shim again", extra=fields(id=shim.id, namespace=shim.namespace))
         shim.connection, shim.api = connection, api
         return True
+
+    async def _dialled_again(self, shim: Shim) -> ShimConnection | None:
+        """A new connection to the shim, None if it is gone or nobody needs one any more."""
+        while not (shim.gone or self._stopping):
+            try:
+                return await connect(shim.bootstrap, timeout_s=self.timeouts.load_s)
+            except Error as error:
+                if not may_live(error):
+                    return None
+            _tell_slow(shim)
+            await asyncio.sleep(RETRY_S)
+        return None
 
     async def _delete_by_binary(self, bundle: Bundle, binary: ShimBinary) -> Exit | None:
         """The exit that the shim's `delete` tells; None, and a line in the log, if it fails."""
@@ -327,6 +347,10 @@ class ShimManager:
             text = warnings[:4096].decode(errors="replace")
             _LOG.debug("warnings while cleaning up after shim", extra=fields(warnings=text, **about))
         return exit_
+
+
+def _tell_slow(shim: Shim) -> None:
+    _LOG.warning("shim is slow to answer", extra=fields(id=shim.id, namespace=shim.namespace))
 
 
 async def _both(first: Coroutine[Any, Any, Bootstrap], second: Coroutine[Any, Any, None]) -> Bootstrap:

@@ -7,6 +7,7 @@
     its shim answers, task stopped              watched again if its container has a record; else deleted
     its shim answers, but knows no such task    the shim is ended, the bundle removed
     its shim does not answer in time            watched again: it may be slow, and a container is not killed for that
+    its shim can't be dialled, but may live     left as it is, for the next daemon
     its shim is dead                            removed by the shim's `delete`; clients hear of it
 
 Exits of which nobody can say that clients were told are told once, when clients can listen.
@@ -26,6 +27,7 @@ from msgspec import Struct
 from pycontainerd.errors import DeadlineExceeded, Error, NotFound
 from pycontainerd.log import fields
 from pycontainerd.runtime.bundle import Bundle
+from pycontainerd.runtime.connection import may_live
 from pycontainerd.runtime.discovery import ShimBinary
 from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Exit, State, Status
@@ -65,6 +67,7 @@ class Recovery:
         self._has_container = has_container
         self._runtime_of = runtime_of
         self._untold: list[Untold] = []
+        self._left: set[tuple[str, str]] = set()
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
@@ -74,7 +77,7 @@ class Recovery:
             for bundle in bundles:
                 group.create_task(self._load_one(bundle), name=f"load {bundle.namespace}/{bundle.id}")
         loaded = {(shim.namespace, shim.id) for shim in self._manager.shims}
-        await asyncio.to_thread(self._remove_work, loaded)
+        await asyncio.to_thread(self._remove_work, loaded | self._left)
 
     def tell(self) -> None:
         """Publishes the exits that clients may not have heard of, and keeps that they were told."""
@@ -100,10 +103,10 @@ class Recovery:
                     found.append(Bundle(namespace, id_, bundle, os.path.join(self._root, namespace, id_)))
         return found
 
-    def _remove_work(self, loaded: set[tuple[str, str]]) -> None:
+    def _remove_work(self, kept: set[tuple[str, str]]) -> None:
         for namespace, path in _directories(self._root):
             for id_, work in _directories(path):
-                if (namespace, id_) not in loaded:
+                if (namespace, id_) not in kept:
                     shutil.rmtree(work, ignore_errors=True)
 
     async def _load_one(self, bundle: Bundle) -> None:
@@ -121,6 +124,9 @@ class Recovery:
         try:
             shim = await self._manager.load(bundle, binary, bootstrap)
         except Error as error:
+            if may_live(error):
+                self._left.add((bundle.namespace, bundle.id))
+                raise
             about = fields(id=bundle.id, namespace=bundle.namespace, error=error)
             _LOG.info("cleaning up after a shim that died", extra=about)
             await self._bury(bundle, binary)

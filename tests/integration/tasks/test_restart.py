@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from pycontainerd.errors import NotFound
 from pycontainerd.rpc.asyncio_driver import AsyncioDriver
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.runtime.bundle import Bundle
+from pycontainerd.runtime.manager import Timeouts
 from pycontainerd.runtime.task_api import TaskApi
 from pycontainerd.shim import exit_record
 from tests.integration.tasks.house import House, Place, process, run
@@ -222,5 +225,29 @@ def test_a_bundle_that_can_not_be_read_holds_up_no_other(place: Place) -> None:
         (place.bundle("bad") / "bootstrap.json").mkdir()
         async with House.open(place) as house:
             assert [task.id for task in (await house("list")).tasks] == ["good"]
+
+    run(story())
+
+
+def test_a_shim_that_is_slow_to_answer_is_kept_with_its_container(place: Place) -> None:
+    place.add("c")
+
+    async def story() -> None:
+        async with House.open(place) as house:
+            pid = await start(house, "c")
+        (shim,) = place.shims()
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            async with House.open(place, timeouts=Timeouts(load_s=0.05)) as house:
+                assert house.knows("c")
+                os.kill(shim, signal.SIGCONT)
+                answer = await house("get", container_id="c")
+                assert (answer.process.pid, answer.process.status) == (pid, process_pb2.RUNNING)
+                await house("kill", container_id="c", signal=9)
+                await house("wait", container_id="c")
+                await house("delete", container_id="c")
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(shim, signal.SIGCONT)
 
     run(story())
