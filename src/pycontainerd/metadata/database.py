@@ -8,6 +8,7 @@ a connection for small questions, and threads have theirs for large ones.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -24,10 +25,12 @@ from pycontainerd import faults
 from pycontainerd.clock import Clock
 from pycontainerd.errors import Unavailable
 from pycontainerd.metadata.failure import translate, translated
-from pycontainerd.metadata.opening import open_reader, open_writer
+from pycontainerd.metadata.opening import IMPATIENT_S, open_reader, open_writer
 from pycontainerd.metadata.transaction import Transaction
 
 T = TypeVar("T")
+
+log: Final = logging.getLogger(__name__)
 
 faults.declare("metadata.commit", "metadata.committed")
 
@@ -76,7 +79,7 @@ class Database:
         self.path = path
         self._clock = clock
         self._writer = writer
-        self._loop_reader = open_reader(path)
+        self._loop_reader = open_reader(path, busy_s=IMPATIENT_S)
         self._depth = 0
         self._listeners: list[Callable[[Committed], None]] = []
         self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
@@ -97,7 +100,7 @@ class Database:
         return cls(path, clock, open_writer(path, sync=sync))
 
     def listen(self, listener: Callable[[Committed], None]) -> None:
-        """Calls *listener* in the loop after each commit, before the callers go on."""
+        """Calls *listener* in the loop after each commit, before the callers go on. What it raises is logged."""
         self._listeners.append(listener)
 
     async def write(self, work: Callable[[Transaction], T], *, what: str = "", quiet: bool = False) -> T:
@@ -248,7 +251,11 @@ class Database:
         if done:
             committed = _committed([op.transaction for op in done if op.transaction and not op.quiet])
             for listener in self._listeners:
-                listener(committed)
+                try:
+                    listener(committed)
+                except Exception:
+                    # What was asked for is done and durable: those who wait for it hear so.
+                    log.exception("a listener to commits failed")
         for operation in batch:
             self._finish(operation)
 

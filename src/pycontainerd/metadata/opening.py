@@ -14,6 +14,9 @@ from pycontainerd.metadata.schema import APPLICATION_ID, LATEST, MIGRATIONS
 _FILE_MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o711
 _BUSY_S: Final = 10.0
+IMPATIENT_S: Final = 0.1
+_JOURNAL_LIMIT: Final = 16 << 20
+"""Bytes of the write-ahead log that stay on disk after it was taken over; SQLite itself never makes it smaller."""
 _STATEMENTS: Final = 256
 
 
@@ -26,6 +29,7 @@ def open_writer(path: Path, *, sync: bool = True) -> sqlite3.Connection:
             version = _checked_version(connection, path)
             connection.execute("PRAGMA journal_mode = WAL").fetchone()
             connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'OFF'}")
+            connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}").fetchone()
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = OFF").fetchone()
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -38,19 +42,22 @@ def open_writer(path: Path, *, sync: bool = True) -> sqlite3.Connection:
     return connection
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """A connection that can't write."""
+def open_reader(path: Path, *, busy_s: float = _BUSY_S) -> sqlite3.Connection:
+    """A connection that can't write. For a file that another process has locked it waits *busy_s* at most.
+
+    IMPATIENT_S is for one that a loop waits for in place.
+    """
     with translated(f"open metadata database {path}"):
-        connection = _connect(path)
+        connection = _connect(path, busy_s)
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, busy_s: float = _BUSY_S) -> sqlite3.Connection:
     return sqlite3.connect(
         path,
-        timeout=_BUSY_S,
+        timeout=busy_s,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_STATEMENTS,

@@ -170,6 +170,47 @@ def test_listeners_hear_of_deletions_and_expiries_but_not_of_quiet_work(scratch:
     with_database(scratch, test)
 
 
+def test_a_listener_that_fails_is_logged_and_keeps_nobody(scratch: Path, caplog: pytest.LogCaptureFixture) -> None:
+    commits: list[Committed] = []
+
+    def fail(_: Committed) -> None:
+        raise ValueError("a defect")
+
+    async def test(database: Database) -> None:
+        database.listen(fail)
+        database.listen(commits.append)
+        async with asyncio.timeout(10):
+            assert await database.write(make("a"))
+        assert len(commits) == 1
+
+    with_database(scratch, test)
+    assert "ValueError: a defect" in caplog.text
+
+
+def test_the_loop_never_waits_long_for_a_lock(scratch: Path) -> None:
+    async def test(database: Database) -> None:
+        with database.reading() as connection:
+            assert connection.execute("PRAGMA busy_timeout").fetchone() == (100,)
+
+    with_database(scratch, test)
+
+
+def test_the_journal_becomes_small_again(scratch: Path) -> None:
+    def much(tx: Transaction) -> None:
+        for number in range(24):
+            tx.execute("INSERT INTO sequences VALUES (?, '', 1)", (f"{number}{'x' * (1 << 20)}",))
+
+    async def test(database: Database) -> None:
+        journal = scratch / "meta.sqlite-wal"
+        await database.write(much)
+        assert journal.stat().st_size > 24 << 20
+        await database.write(make("a"))
+        await database.write(make("b"))
+        assert journal.stat().st_size <= 16 << 20
+
+    with_database(scratch, test)
+
+
 def test_a_cancelled_caller_withdraws_what_has_not_begun(scratch: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
