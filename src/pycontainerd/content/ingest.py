@@ -96,7 +96,13 @@ class Ingest:
 
     def store(self, data: bytes | memoryview) -> None:
         """Writes *data* behind the last byte; `advance` makes it count. So its hash may be made beside it."""
-        disk.write_all(self._sink, data, self.offset)
+        try:
+            disk.write_all(self._sink, data, self.offset)
+        except OSError:
+            # On a full disk the rest of the piece would take the room in which the database records what goes.
+            with suppress(OSError):
+                os.ftruncate(self._sink, self.offset)
+            raise
 
     def advance(self, count: int, running: _Hash) -> None:
         """Counts *count* stored bytes, *running* being the hash of everything with them."""
