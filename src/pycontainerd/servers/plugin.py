@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S: Final = 7200.0
 """Seconds of silence after which a TCP client is asked for a sign of life."""
+
+log: Final = logging.getLogger(__name__)
 
 
 @plugin(types.SERVER, "metrics", config=MetricsConfig)
@@ -46,7 +49,7 @@ async def ttrpc(init: Init) -> Server:
     driver, table = AsyncioDriver(), ttrpc_table(init.plugins)
 
     def connection() -> TtrpcServerConnection:
-        return TtrpcServerConnection(table, driver)
+        return TtrpcServerConnection(table, driver, on_defect=_log_defect)
 
     what = "main ttrpc endpoint"
     return UnixServer(config.address, driver, connection, uid=config.uid, gid=config.gid, what=what)
@@ -112,3 +115,7 @@ async def debug(init: Init) -> Server:
 
     routes = {path: answer for offered in init.plugins.all(types.HTTP).values() for path, answer in offered.items()}
     return HttpServer(config.address, routes, uid=config.uid, gid=config.gid)
+
+
+def _log_defect(path: str, error: BaseException) -> None:
+    log.error("%s failed", path, exc_info=error)

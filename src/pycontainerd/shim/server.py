@@ -114,7 +114,7 @@ class Shim:
             await self._publisher.close()
 
     def _connection(self) -> Connection:
-        return TtrpcServerConnection(self._table, self._loop)
+        return TtrpcServerConnection(self._table, self._loop, on_defect=self._loop.on_error)
 
     def _signalled(self, number: int) -> None:
         match number:

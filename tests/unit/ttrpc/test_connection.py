@@ -81,7 +81,13 @@ class Pair:
         self.loop = loop
         self.content = Content(loop)
         left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.server = TtrpcServerConnection(ServiceTable([self.content]), loop, same_owner=same_owner)
+        self.defects: list[tuple[str, BaseException]] = []
+        self.server = TtrpcServerConnection(
+            ServiceTable([self.content]),
+            loop,
+            same_owner=same_owner,
+            on_defect=lambda path, error: self.defects.append((path, error)),
+        )
         self.client = TtrpcClientConnection(loop)
         self.far = UnixTransport(loop, left, self.server)
         self.transport = UnixTransport(loop, right, self.client)
@@ -276,6 +282,22 @@ def test_streamed_replies_arrive_in_order(count: int, size: int) -> None:
             await stream.send(content_pb2.ReadContentRequest(size=count, offset=size))
             got = [(reply.offset, len(reply.data)) async for reply in stream]
         assert got == [(number, size) for number in range(count)]
+
+    paired(body)
+
+
+def test_a_defect_is_told_with_its_method_and_an_error_that_was_meant_is_not() -> None:
+    async def body(pair: Pair) -> None:
+        with pytest.raises(Unknown):
+            await pair.client.unary(CONTENT["info"], info("broken"))
+        [(path, error)] = pair.defects
+        assert path == CONTENT["info"].path
+        assert isinstance(error, ValueError)
+        async with pair.client.stream(CONTENT["read"]) as stream:
+            await stream.send(content_pb2.ReadContentRequest(size=0, digest="broken"))
+            with pytest.raises(NotFound):
+                await anext(stream)
+        assert len(pair.defects) == 1
 
     paired(body)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -14,7 +14,7 @@ from pycontainerd.errors import DeadlineExceeded, Error, Internal, InvalidArgume
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.driver import Driver, Peer, Task, Timer, Transport
 from pycontainerd.rpc.service import Handler, Method, ServiceTable, encoded
-from pycontainerd.rpc.status import to_status
+from pycontainerd.rpc.status import is_expected, to_status
 from pycontainerd.rpc.ttrpc.frames import (
     DATA,
     DATA_LIMIT,
@@ -36,11 +36,20 @@ class TtrpcServerConnection(Link):
     """Serves *table* to one client.
 
     With *same_owner* only a peer whose uid and gid equal ours is served, as on the daemon's and a shim's socket; see
-    SO_PEERCRED in unix(7).
+    SO_PEERCRED in unix(7). *on_defect* is told of each method (its path) that ended by an error nobody meant to raise:
+    the client only hears that it is unknown.
     """
 
-    def __init__(self, table: ServiceTable, driver: Driver, *, same_owner: bool = True) -> None:
+    def __init__(
+        self,
+        table: ServiceTable,
+        driver: Driver,
+        *,
+        same_owner: bool = True,
+        on_defect: Callable[[str, BaseException], None] | None = None,
+    ) -> None:
         super().__init__(driver)
+        self._on_defect = on_defect
         self._table = table
         self._same_owner = same_owner
         self._streams: dict[int, _Stream] = {}
@@ -139,6 +148,11 @@ class TtrpcServerConnection(Link):
         """Ends stream *number* with a response."""
         self._streams.pop(number, None)
         self._write(_response(number, payload, error))
+
+    def failed(self, path: str, error: BaseException) -> None:
+        """Tells of *error* that a method ended with, if it is a defect."""
+        if self._on_defect is not None and not is_expected(error):
+            self._on_defect(path, error)
 
     async def send(self, number: int, payload: bytes) -> None:
         """Sends one message of a streamed reply when the peer takes it."""
@@ -239,6 +253,8 @@ class _Stream:
 
     def _done(self, error: BaseException | None, payload: bytes = b"") -> None:
         self._release()
+        if error is not None:
+            self._connection.failed(self._handler.method.path, error)
         self._connection.finish(self._number, payload=payload, error=error)
 
     def _expire(self) -> None:
