@@ -261,7 +261,8 @@ def test_a_terminal_hangs_up_when_nobody_can_type_any_more(scratch: Path) -> Non
         await shim.create(stdout=str(out.path), stdin=str(into.path), terminal=True)
         await shim.begin()
         await shim.call("close_io", task.CloseIORequest(id=shim.id, stdin=True))
-        assert await shim.wait() in (0, 129)
+        # The end of its input, a read that fails, or the signal: whichever the shell meets first.
+        assert await shim.wait() in (0, 2, 129)
         out.close()
 
     played(scratch, body, "/bin/sh", terminal=True)

@@ -48,26 +48,33 @@ async def opened(session: Session, stream_id: str) -> AsyncIterator[ClientStream
 
 
 async def send_bytes(stream: ClientStream, data: AsyncIterator[bytes]) -> None:
-    """Sends *data* as the other end grants it, then ends the stream."""
+    """Sends *data* as the other end grants it, then ends the stream.
+
+    Stops when the other end wants no more: why, it says in its answer to the call that refers to the stream.
+    """
     window = 0
     async for chunk in data:
         view = memoryview(chunk)
         while view:
             while window <= 0:
-                window += await _grant(stream)
+                granted = await _grant(stream)
+                if granted is None:
+                    return
+                window += granted
             part, view = view[: min(PART, window)], view[min(PART, window) :]
             window -= len(part)
             await stream.send(pack(transfer_pb2.Data(data=bytes(part))))
     await stream.close_send()
 
 
-async def _grant(stream: ClientStream) -> int:
+async def _grant(stream: ClientStream) -> int | None:
+    """Bytes that may be sent further, or None when the other end has ended the stream."""
     async for message in stream:
         try:
             return int(transfer_pb2.WindowUpdate.FromString(message.value).update)
         except DecodeError as error:
             raise DataLoss("the daemon sent a window update that can't be read") from error
-    raise DataLoss("the daemon ended the stream before it had all data")
+    return None
 
 
 async def receive_progress(stream: ClientStream, tell: Callable[[transfer_pb2.Progress], None]) -> None:

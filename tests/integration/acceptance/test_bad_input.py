@@ -92,7 +92,7 @@ def same(daemons: list[Daemon], *words: str | Path, stdin: bytes = b"") -> Resul
 
 
 WORDS = [
-    ("run {image} b@d true", 'identifier "b@d" must match'),
+    ("run {image} {own}@ true", "must match"),
     ("-n b@d images ls", 'identifier "b@d" must match'),
     ("namespaces create b@d", 'identifier "b@d" must match'),
     ("-n b@d leases ls", 'failed to list leases: namespace validation: identifier "b@d" must match'),

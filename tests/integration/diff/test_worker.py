@@ -116,10 +116,9 @@ def test_the_mount_of_a_worker_is_seen_by_nobody(ours: Ours, root: Path, scratch
         (each / f"in-{each.name}").write_text("")
     mounts = overlay(root, scratch / "work", lower)
     (scratch / "work").mkdir()
-    before = Path("/proc/self/mountinfo").read_text()
     # A second mount over the first: no single overlay, so it is mounted.
     ours.apply(archive([Member(".wh.in-one"), Member("new", data=b"1")]), [*bind(scratch), *mounts])
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert str(scratch) not in Path("/proc/self/mountinfo").read_text()
     assert sorted(os.listdir(root)) == ["in-one", "new"]
     assert stat.S_ISCHR((root / "in-one").stat().st_mode)
 
