@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
+import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -14,6 +18,9 @@ from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.api.containerd.runtime.bootstrap import v1_pb2 as bootstrap_pb2
 from pycontainerd.api.containerd.task import v3_pb2 as task
+from pycontainerd.shim.messages import ShimRequest, encode
+from pycontainerd.spawner.client import BlockingClient
+from pycontainerd.spawner.messages import Setting
 from tests.harness import peers
 from tests.harness.spawners import end_spawners, spawners
 from tests.integration.shim_process import OURS, STOCK, ShimProcess, executable
@@ -134,6 +141,28 @@ def test_the_bundle_has_what_the_original_leaves_there(scratch: Path) -> None:
 def test_a_shim_is_forked_from_the_spawner_of_the_socket_directory(scratch: Path) -> None:
     with ShimProcess.start(OURS, scratch, "/bin/true") as shim:
         assert len(spawners(shim.base / "s")) == 1
+
+
+def test_a_second_shim_for_a_bundle_leaves_and_the_first_serves(scratch: Path) -> None:
+    with ShimProcess.start(OURS, scratch, "/bin/true") as shim, socket.socket(socket.AF_UNIX) as listening:
+        path = str(shim.base / "second")
+        listening.bind(path)
+        listening.listen()
+        request = ShimRequest(shim.namespace, "c1", "", "", str(shim.bundle), path, env=shim.environment())
+        with BlockingClient(str(shim.base / "s")) as spawner:
+            second = spawner.start_shim(Setting.like_mine(), encode(request), [listening.fileno()])
+        try:
+            assert select.select([second.pidfd], [], [], 20)[0]
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(second.pidfd, signal.SIGKILL)
+            os.close(second.pidfd)
+        assert Path(path).exists()
+
+        async def body() -> None:
+            assert (await shim.call("connect", task.ConnectRequest(id="c1"))).shim_pid not in (0, second.pid)
+
+        shim.run(body)
 
 
 def test_a_shim_starts_where_no_spawner_can(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

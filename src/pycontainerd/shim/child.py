@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from typing import Final
@@ -24,8 +25,18 @@ _prepared: Prepared | None = None
 
 
 def main(request: bytes, fds: list[int]) -> int:
-    """Runs a shim until it is no longer needed. *fds*: the listening socket, then the `log` fifo's writing end."""
+    """As `serve_request`, but leaves at once if the bundle has a shim.
+
+    A spawner that is killed before it can answer may have started one already when the next is asked.
+    """
     wanted = decode(request)
+    if _is_first(wanted.bundle):
+        serve_request(wanted, fds)
+    return 0
+
+
+def serve_request(wanted: ShimRequest, fds: list[int]) -> None:
+    """Runs a shim until it is no longer needed. *fds*: the listening socket, then the `log` fifo's writing end."""
     environment = {name: value for name, value in wanted.env.items() if name not in _FOR_THE_DAEMON}
     faults.arm(environment.get(faults.VARIABLE, ""))
     log_fd = fds[1] if len(fds) > 1 else -1
@@ -39,7 +50,17 @@ def main(request: bytes, fds: list[int]) -> int:
         prctl.new_core_scheduling_cookie()
     with socket.socket(fileno=fds[0]) as listening:
         serve(wanted, listening, log_fd, environment, _prepared or Prepared())
-    return 0
+
+
+def _is_first(bundle: str) -> bool:
+    """Whether no other shim was started for *bundle*; holds its directory as long as this process lives."""
+    directory = os.open(bundle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(directory)
+        return False
+    return True
 
 
 def _join(wanted: ShimRequest, log_fd: int) -> None:

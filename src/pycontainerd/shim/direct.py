@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from pycontainerd.shim import address, child
 from pycontainerd.shim.bootstrap import open_log
-from pycontainerd.shim.messages import ShimRequest, encode
+from pycontainerd.shim.messages import ShimRequest
 from pycontainerd.shim.rehearsal import rehearse
 
 _INHERITED = 3
@@ -39,7 +39,8 @@ def serve_here(program: str, flags: Mapping[str, str]) -> NoReturn:
     if log >= 0:
         fds.append(log)
     rehearse(plays=1)
-    sys.exit(child.main(encode(request), fds))
+    child.serve_request(request, fds)
+    sys.exit(0)
 
 
 def _inherited() -> socket.socket:

@@ -116,7 +116,8 @@ class Spawner:
         try:
             return await connection.ask(message, fds)
         except ConnectionError:
-            # It was killed, or ended as we came: a new one is asked. Nothing was started by one that didn't answer.
+            # It was killed, or ended as we came: a new one is asked. If the old one has started a shim before it could
+            # answer, the second leaves, as a bundle has one.
             connection = await self._connected()
             try:
                 return await connection.ask(message, fds)

@@ -79,7 +79,8 @@ class BlockingClient:
         try:
             return self._ask(data, fds)
         except (ConnectionError, EOFError):
-            # It was killed, or ended as we came: a new one is asked. Nothing was started by one that didn't answer.
+            # It was killed, or ended as we came: a new one is asked. If the old one has started a shim before it could
+            # answer, the second leaves, as a bundle has one.
             self.close()
             try:
                 return self._ask(data, fds)
