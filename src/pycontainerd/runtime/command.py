@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -52,7 +53,7 @@ async def run(
         _fill(given, stdin)
         output = _file(stack, "stdout")
         errors = output if together else _file(stack, "stderr")
-        child = await asyncio.to_thread(
+        start = partial(
             process.start,
             arguments,
             stdin=given,
@@ -62,10 +63,22 @@ async def run(
             env=env,
             new_group=True,
         )
-        with child:  # leaving kills what still runs
+        with await _started(start) as child:  # leaving kills what still runs
             async with asyncio.timeout(timeout_s or None):
                 code = await child.wait(readable)
         return Completed(code, _content(output), b"" if together else _content(errors))
+
+
+async def _started(start: Callable[[], process.Process]) -> process.Process:
+    """What *start* starts in a thread. One whose caller is cancelled meanwhile is killed, before that goes on."""
+    starting = asyncio.get_running_loop().run_in_executor(None, start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])  # the descriptors that it works on are the caller's
+        if starting.exception() is None:
+            starting.result().close()
+        raise
 
 
 async def readable(descriptor: int) -> None:
