@@ -126,11 +126,16 @@ class LoopTask:
             self._end()
         except BaseException as error:  # noqa: BLE001 - a task has no caller: its owner's hook is told
             self._end()
-            self._loop.on_error(self.name, error)
+            self._loop.report(self.name, error)
         else:
             self._wait(waiter)
 
     def _wait(self, waiter: LoopWaiter) -> None:
+        if not isinstance(waiter, LoopWaiter):  # nothing would ever wake it
+            self._coroutine.close()
+            self._end()
+            self._loop.report(self.name, TypeError(f"what it awaits isn't of this loop: {waiter!r}"))
+            return
         if self._cancel or waiter.done():
             self.wake()
         else:
@@ -213,7 +218,10 @@ class _Interest:
 
 
 class Loop:
-    """The loop. `on_error(name, error)` is told of a task that ended by an error."""
+    """The loop. `on_error(name, error)` is told of a task or callback that raised an error; the loop goes on.
+
+    A descriptor's callback that raised is not called again: what it left undone would make it ready for ever.
+    """
 
     cancelled: type[BaseException] = Cancelled
 
@@ -227,6 +235,11 @@ class Loop:
         self._timers: list[LoopTimer] = []
         self._cancelled_timers = 0
         self._signal_pipe: tuple[int, int] | None = None
+
+    def report(self, name: str, error: BaseException) -> None:
+        """Tells of a defect; what goes wrong in the telling is let go."""
+        with contextlib.suppress(Exception):
+            self.on_error(name, error)
 
     def now(self) -> float:
         return time.monotonic()
@@ -297,12 +310,7 @@ class Loop:
 
     async def readable(self, fd: int) -> None:
         """Waits until *fd* can be read without waiting: at once for a plain file."""
-        waiter = self.waiter()
-        self.watch_read(fd, lambda: waiter.set(None))
-        try:
-            await waiter
-        finally:
-            self.watch_read(fd, None)
+        await self.any_readable(fd)
 
     async def any_readable(self, *fds: int) -> None:
         """Waits until one of *fds* can be read without waiting."""
@@ -329,13 +337,11 @@ class Loop:
         self._changed.discard(fd)
         interest = self._interests.pop(fd, None)
         if interest is not None and interest.mask:
-            self._epoll.unregister(fd)
+            with contextlib.suppress(OSError):  # closed too early; epoll has forgotten it by itself then
+                self._epoll.unregister(fd)
 
     def _interest(self, fd: int) -> _Interest:
-        interest = self._interests.get(fd)
-        if interest is None:
-            interest = self._interests[fd] = _Interest()
-        return interest
+        return self._interests.get(fd) or self._interests.setdefault(fd, _Interest())
 
     def _tell_epoll(self) -> None:
         changed, self._changed = self._changed, set()
@@ -347,8 +353,8 @@ class Loop:
             if wanted != interest.mask:
                 try:
                     self._register(fd, interest.mask, wanted)
-                except PermissionError:
-                    self._always_ready(fd, interest)
+                except OSError as error:
+                    self._not_polled(fd, interest, error)
                     continue
                 interest.mask = wanted
             if not wanted:
@@ -362,12 +368,25 @@ class Loop:
         else:
             self._epoll.modify(fd, wanted)
 
-    def _always_ready(self, fd: int, interest: _Interest) -> None:
-        """A plain file has no readiness: epoll_ctl(2) answers EPERM."""
-        self._changed.add(fd)
+    def _not_polled(self, fd: int, interest: _Interest, error: OSError) -> None:
+        """A plain file, EPERM, is always ready. Else nothing will be heard of *fd*: who waits meets the error."""
+        if isinstance(error, PermissionError):
+            self._changed.add(fd)
+        else:
+            del self._interests[fd]
+            self.report(f"descriptor {fd}", error)
         for callback in (interest.read, interest.write):
             if callback is not None:
-                callback()
+                self._call(fd, callback)
+
+    def _call(self, fd: int, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - a defect of one must not end what all others live by
+            self.report(f"descriptor {fd}", error)
+            interest = self._interest(fd)
+            self.watch_read(fd, None if interest.read is callback else interest.read)
+            self.watch_write(fd, None if interest.write is callback else interest.write)
 
     # --- signals
 
@@ -385,7 +404,10 @@ class Loop:
             except BlockingIOError:
                 return
             for number in dict.fromkeys(data):
-                callback(number)
+                try:
+                    callback(number)
+                except Exception as error:  # noqa: BLE001 - as in _call
+                    self.report(f"signal {number}", error)
 
         self.watch_read(read, arrived)
 
@@ -425,9 +447,9 @@ class Loop:
             return
         broken = events & (select.EPOLLERR | select.EPOLLHUP)
         if interest.read is not None and (broken or events & select.EPOLLIN):
-            interest.read()
-        if interest.write is not None and (broken or events & select.EPOLLOUT):
-            interest.write()
+            self._call(fd, interest.read)
+        if interest.write is not None and (broken or events & select.EPOLLOUT) and self._interests.get(fd) is interest:
+            self._call(fd, interest.write)  # unless the reader has closed it
 
     def _run_timers(self) -> None:
         while self._timers and self._timers[0].due <= self.now():
@@ -435,7 +457,10 @@ class Loop:
             if callback is None:
                 self._cancelled_timers -= 1
             else:
-                callback()
+                try:
+                    callback()
+                except Exception as error:  # noqa: BLE001 - as in _call
+                    self.report("timer", error)
 
     def timer_cancelled(self) -> None:
         """Takes cancelled timers out once they are the most: a deadline a call must not pile up."""

@@ -91,7 +91,11 @@ class UnixTransport:
             self._lose(error)
             return
         if data:
-            self._connection.received(data)
+            try:
+                self._connection.received(data)
+            except Exception as error:  # noqa: BLE001 - this peer can't be talked to any more; the others can
+                self._loop.report("connection", error)
+                self._lose(None)
         else:
             self._lose(None)
 
@@ -145,7 +149,12 @@ class Listener:
             connected, _ = self._socket.accept()
         except OSError:
             return  # gone before it was accepted, or no descriptor left: see accept(2)
-        UnixTransport(self._loop, connected, self._factory())
+        try:
+            UnixTransport(self._loop, connected, self._factory())
+        except Exception as error:  # noqa: BLE001 - the next one may fare better
+            self._loop.report("accepted connection", error)
+            self._loop.forget(connected.fileno())
+            connected.close()
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 
 import pytest
 
@@ -209,3 +209,95 @@ def test_waiting_with_a_limit_tells_which_came_first() -> None:
         assert await loop.first_within(now, 60)
 
     run(body)
+
+
+def test_an_error_of_a_callback_is_told_and_everything_else_goes_on() -> None:
+    told: list[str] = []
+    loop = Loop(lambda name, error: told.append(f"{name.split()[0]}: {error}"))
+    handler = signal.getsignal(signal.SIGUSR2)
+
+    def fail(what: object) -> None:
+        raise ValueError(what)
+
+    async def main() -> None:
+        first, second = os.pipe(), os.pipe()
+        seen = loop.waiter()
+        loop.watch_signals([signal.SIGUSR2], fail)
+        loop.watch_read(first[0], lambda: fail("read"))
+        loop.watch_write(first[1], lambda: fail("write"))
+        loop.watch_read(second[0], lambda: seen.set(None))
+        loop.call_later(0, lambda: fail("timer"))
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGUSR2)
+            os.write(first[1], b"x")
+            await loop.sleep(0.01)
+        os.write(second[1], b"x")
+        await seen
+        for fd in (*first, *second):
+            loop.forget(fd)
+            os.close(fd)
+
+    try:
+        loop.run(main())
+    finally:
+        signal.signal(signal.SIGUSR2, handler)
+    one = f"signal: {int(signal.SIGUSR2)}"
+    assert sorted(told) == sorted(["descriptor: read", "descriptor: write", "timer: timer", one, one])
+
+
+def test_a_hook_that_fails_itself_ends_nothing() -> None:
+    seen = []
+
+    def hook(name: str, error: BaseException) -> None:
+        seen.append(name)
+        raise error
+
+    def fail() -> None:
+        raise ValueError
+
+    loop = Loop(hook)
+
+    async def main() -> None:
+        loop.call_later(0, fail)
+        await loop.sleep(0.001)
+        seen.append("end")
+
+    loop.run(main())
+    assert seen == ["timer", "end"]
+
+
+def test_who_waits_for_a_closed_descriptor_meets_its_error_and_the_others_go_on() -> None:
+    told: list[str] = []
+    loop = Loop(lambda name, error: told.append(f"{name} {error}"))
+
+    async def main() -> None:
+        read, write = os.pipe()
+        os.close(read)
+        await loop.readable(read)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.read(read, 1)
+        await loop.writable(write)
+        loop.forget(write)
+        os.close(write)
+
+    loop.run(main())
+    assert len(told) == 1
+    assert "Bad file descriptor" in told[0]
+
+
+def test_a_task_that_awaits_what_is_not_of_the_loop_ends_alone() -> None:
+    told: list[str] = []
+    loop = Loop(lambda name, error: told.append(f"{name}: {type(error).__name__}"))
+
+    class Foreign:
+        def __await__(self) -> Generator[object, None, None]:
+            yield self
+
+    async def wait() -> None:
+        await Foreign()
+
+    async def main() -> None:
+        await loop.spawn(wait(), name="wait").ended
+
+    loop.run(main())
+    assert told == ["wait: TypeError"]
