@@ -15,6 +15,10 @@ _FILE_MODE: Final = 0o644
 _DIRECTORY_MODE: Final = 0o711
 _BUSY_S: Final = 10.0
 IMPATIENT_S: Final = 0.1
+_CACHE: Final = f"PRAGMA cache_size = -{32 << 10}"
+"""KiB of pages that a connection keeps. With SQLite's own 2 MB, each question over 10,000 images reads them anew: a
+listing takes half as long again."""
+
 _JOURNAL_LIMIT: Final = 16 << 20
 """Bytes of the write-ahead log that stay on disk after it was taken over; SQLite itself never makes it smaller."""
 _STATEMENTS: Final = 256
@@ -33,6 +37,7 @@ def open_writer(path: Path, *, sync: bool = True) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA secure_delete = OFF").fetchone()
             connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(_CACHE)
             _migrate(connection, version)
             _drop_reserved(connection)
         except BaseException:
@@ -51,6 +56,7 @@ def open_reader(path: Path, *, busy_s: float = _BUSY_S) -> sqlite3.Connection:
         connection = _connect(path, busy_s)
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(_CACHE)
     return connection
 
 
