@@ -281,6 +281,12 @@ class ShimManager:
             _LOG.debug("shutdown of shim", extra=fields(id=shim.id, namespace=shim.namespace, error=error))
 
     async def _watch(self, shim: Shim) -> None:
+        try:
+            await self._watch_until_gone(shim)
+        except Exception as error:  # noqa: BLE001 - one shim must not end the daemon, whose task group we are in
+            _LOG.exception("failed to watch shim", extra=fields(id=shim.id, namespace=shim.namespace, error=error))
+
+    async def _watch_until_gone(self, shim: Shim) -> None:
         """Waits for the end of the connection, and cleans up if nobody has asked for it."""
         while True:
             await shim.connection.wait_closed()

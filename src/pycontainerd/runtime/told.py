@@ -7,28 +7,48 @@ does not make the same event from the task's state once more.
 from __future__ import annotations
 
 import asyncio
+import logging
+from typing import Final
 
 from pycontainerd.api.containerd import events_pb2
+from pycontainerd.errors import ResourceExhausted
 from pycontainerd.events.exchange import Exchange
+from pycontainerd.events.model import Envelope
 from pycontainerd.events.once import EXIT
+from pycontainerd.log import fields
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.model import Exit
 from pycontainerd.runtime.registry import Registry
 from pycontainerd.runtime.task_api import exited_at_ns
 from pycontainerd.shim import exit_record
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 async def note_told(exchange: Exchange, shims: Registry) -> None:
-    """Notes the exits of foreign shims as they are told; runs as long as the daemon does."""
-    async with exchange.subscribe([f'topic=="{EXIT}"']) as envelopes:
-        async for envelope in envelopes:
-            event = envelope.event
-            if not isinstance(event, events_pb2.TaskExit):
-                continue
-            shim = shims.find(envelope.namespace, event.container_id)
-            if shim is not None and not shim.binary.ours:
-                exit_ = Exit(event.pid, event.exit_status, exited_at_ns(event))
-                await asyncio.to_thread(keep_told, shim.bundle, event.id, exit_)
+    """Notes the exits of foreign shims as they are told; runs as long as the daemon does, whatever fails."""
+    while True:
+        try:
+            async with exchange.subscribe([f'topic=="{EXIT}"']) as envelopes:
+                async for envelope in envelopes:
+                    await _note(envelope, shims)
+        except ResourceExhausted as error:
+            _LOG.warning("exits were told that are not noted", extra=fields(error=error))
+
+
+async def _note(envelope: Envelope, shims: Registry) -> None:
+    event = envelope.event
+    if not isinstance(event, events_pb2.TaskExit):
+        return
+    shim = shims.find(envelope.namespace, event.container_id)
+    if shim is None or shim.binary.ours:
+        return
+    exit_ = Exit(event.pid, event.exit_status, exited_at_ns(event))
+    try:
+        await asyncio.to_thread(keep_told, shim.bundle, event.id, exit_)
+    except Exception as error:  # noqa: BLE001 - the daemon's task group must not end for a note
+        about = fields(id=shim.id, namespace=shim.namespace, error=error)
+        _LOG.exception("failed to note that an exit was told", extra=about)
 
 
 def keep_told(bundle: Bundle, id_: str, exit_: Exit) -> None:
