@@ -276,6 +276,49 @@ def test_more_calls_than_the_server_takes_wait_for_their_turn(scratch: Path) -> 
         assert client.run(many()) == [str(number) for number in range(50)]
 
 
+def test_a_stream_begins_once_for_all_who_wait_for_its_turn(scratch: Path) -> None:
+    from pycontainerd.rpc.http2.limits import Limits
+
+    limits = Limits(concurrent_streams=1)
+    with serving(scratch / "s", limits=limits) as server, DRIVERS["asyncio"](server.path) as client:
+
+        async def talk() -> str:
+            await client.client.unary(ECHO["say"], parcel())
+            async with client.stream("chat") as before, client.stream("chat") as stream, asyncio.TaskGroup() as group:
+                await before.send(parcel(text="before"))
+                reading = group.create_task(anext(stream))
+                sending = group.create_task(stream.send(parcel(text="once")))
+                await asyncio.sleep(0)  # both have begun to wait
+                before.cancel()
+                await sending
+                reply = await reading
+            return str(reply.text)
+
+        assert client.run(talk()) == "once"
+
+
+def test_a_stream_whose_first_user_gave_up_waiting_begins_with_the_next(scratch: Path) -> None:
+    from pycontainerd.rpc.http2.limits import Limits
+
+    limits = Limits(concurrent_streams=1)
+    with serving(scratch / "s", limits=limits) as server, DRIVERS["asyncio"](server.path) as client:
+
+        async def talk() -> str:
+            await client.client.unary(ECHO["say"], parcel())
+            async with client.stream("chat") as before, client.stream("chat") as stream, asyncio.TaskGroup() as group:
+                await before.send(parcel(text="before"))
+                reading = group.create_task(anext(stream))
+                sending = group.create_task(stream.send(parcel(text="next")))
+                await asyncio.sleep(0)  # both have begun to wait
+                reading.cancel()
+                before.cancel()
+                await sending
+                reply = await anext(stream)
+            return str(reply.text)
+
+        assert client.run(talk()) == "next"
+
+
 def test_a_cancelled_caller_cancels_its_call(scratch: Path) -> None:
     echo = Echo()
     with serving(scratch / "s", echo=echo) as server, DRIVERS["asyncio"](server.path) as client:

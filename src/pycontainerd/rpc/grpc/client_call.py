@@ -181,7 +181,7 @@ class ClientCall:
 class GrpcClientStream:
     """A streaming call; see `rpc.client.ClientStream`. It begins with the first thing that is sent or received."""
 
-    __slots__ = ("_begun", "_call", "_client", "_closed", "_metadata", "_timeout_s", "_timer")
+    __slots__ = ("_beginning", "_call", "_client", "_closed", "_metadata", "_timeout_s", "_timer", "_waiting")
 
     def __init__(self, client: GrpcClient, method: Method, metadata: Metadata, timeout_s: float | None) -> None:
         self._client = client
@@ -189,7 +189,9 @@ class GrpcClientStream:
         self._metadata = metadata
         self._timeout_s = timeout_s
         self._timer: Timer | None = None
-        self._begun = False
+        self._waiting: list[Waiter[None]] = []
+        """Those who wait until the call has begun by another of its users."""
+        self._beginning = False
         self._closed = False
 
     async def send(self, message: Message | Encoded) -> None:
@@ -210,7 +212,7 @@ class GrpcClientStream:
         return self
 
     async def __anext__(self) -> Any:
-        if not self._begun:
+        if self._call.stream is None:
             await self._begin()
             self._client.flush()
         reply = await self._call.next_reply()
@@ -231,15 +233,32 @@ class GrpcClientStream:
         self.cancel()
 
     async def _begin(self) -> Stream:
-        if self._call.ended or self._closed:
-            raise self._call.error or Cancelled("the call has ended")
-        stream = self._call.stream
-        if stream is not None:
-            return stream
-        self._begun = True
-        if self._timeout_s is not None:
+        """The stream of the call, which the first who asks for it begins."""
+        while True:
+            if self._call.ended or self._closed:
+                raise self._call.error or Cancelled("the call has ended")
+            stream = self._call.stream
+            if stream is not None:
+                return stream
+            if not self._beginning:
+                return await self._begin_first()
+            waiter: Waiter[None] = self._client.driver.waiter()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiting.remove(waiter)
+
+    async def _begin_first(self) -> Stream:
+        self._beginning = True
+        if self._timer is None and self._timeout_s is not None:
             self._timer = self._client.driver.call_later(self._timeout_s, self._call.expire)
-        return await self._client.begin(self._call, self._metadata, self._timeout_s)
+        try:
+            return await self._client.begin(self._call, self._metadata, self._timeout_s)
+        finally:
+            self._beginning = False
+            for waiter in self._waiting:
+                waiter.set(None)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
