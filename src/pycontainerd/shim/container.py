@@ -40,6 +40,9 @@ from pycontainerd.system.cgroup import Cgroup
 KILLED_S = 10.0
 """How long a created container may take to be reaped once runc has deleted it."""
 
+KILL_ALL_S = 10.0
+"""How long runc may take to kill what a container without pids of its own has left behind."""
+
 faults.declare("shim.exit.seen", "shim.exit.recorded", "shim.exit.told")
 
 
@@ -213,26 +216,53 @@ class Container:
     async def _watch_init(self, exited: Any) -> None:
         ended = await exited
         faults.reach("shim.exit.seen")
+        self._keep(self.init, ended)
+        try:
+            await self._wind_up()
+        except Exception as error:  # noqa: BLE001 - the exit is told whatever became of the rest
+            self.host.journal.error(f"container {self.id}: at its end: {error!r}")
+        self._tell(self.init, ended)
+
+    async def _wind_up(self) -> None:
+        """Init has ended: waits until nothing of the container runs any more, and its start is told."""
         self.execs.refuse()
         await self.execs.none_starting()
         if not self._spec.has_own_pids:
-            with contextlib.suppress(Unknown):
-                await self.runc.run("kill", "--all", self.id, "9")
+            await self._kill_left()
         await self.execs.none_running()
         if self._starting is not None:
             await self._starting
         if self._oom is not None:
-            self._oom.close()
-            self._oom = None
-        self.finish(self.init, ended)
+            oom, self._oom = self._oom, None
+            oom.close()
+
+    async def _kill_left(self) -> None:
+        """Kills what init has left; without runc's help at least the execs, whose ends are waited for."""
+        task, killed = self.host.loop.begin(self.runc.run("kill", "--all", self.id, "9"), name=f"kill {self.id}")
+        try:
+            if await self.host.loop.first_within(killed, KILL_ALL_S):
+                await killed
+                return
+            task.cancel()
+            why = f"runc has not ended within {KILL_ALL_S:g} s"
+        except Exception as error:  # noqa: BLE001 - no descriptor left, no runc, whatever: they must end
+            why = str(error)
+        self.host.journal.error(f"container {self.id}: failed to kill init's children: {why}")
+        self.execs.kill_running()
 
     def finish(self, process: Process, ended: Ended) -> None:
         """Keeps the exit, publishes it, and tells those who wait for it."""
+        self._keep(process, ended)
+        self._tell(process, ended)
+
+    def _keep(self, process: Process, ended: Ended) -> None:
         try:
             exit_record.write(self.bundle, exit_record.ExitRecord(process.id, ended.pid, ended.status, ended.at_ns))
         except OSError as error:
             self.host.journal.error(f"exit of {process.id} in {self.bundle} can't be kept: {error}")
         faults.reach("shim.exit.recorded")
+
+    def _tell(self, process: Process, ended: Ended) -> None:
         process.set_exited(ended.status, ended.at_ns)
         event = events_pb2.TaskExit(container_id=self.id, id=process.id, pid=ended.pid, exit_status=ended.status)
         set_timestamp(event.exited_at, ended.at_ns)

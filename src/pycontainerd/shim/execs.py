@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pycontainerd.api.containerd import events_pb2
-from pycontainerd.errors import AlreadyExists, FailedPrecondition, NotFound, Unknown
+from pycontainerd.errors import AlreadyExists, Error, FailedPrecondition, NotFound, Unknown
 from pycontainerd.rpc.call import check_identifier
 from pycontainerd.shim import exit_record
 from pycontainerd.shim.process import Process, State
@@ -150,6 +151,13 @@ class Execs:
     def refuse(self) -> None:
         """Starts none any more: init has ended."""
         self._refusing = True
+
+    def kill_running(self) -> None:
+        """Kills those that run."""
+        for process in self:
+            if process.state is State.RUNNING:
+                with contextlib.suppress(Error):
+                    process.kill(SIGKILL)
 
     async def none_starting(self) -> None:
         while self._starting:
