@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.message import Message
 
 from pycontainerd.api.containerd.task import v3_pb2 as task
+from pycontainerd.api.containerd.types_pb2 import Mount
 from pycontainerd.api.io.containerd.cgroups import v1_pb2
 from tests.harness.differences import deliberate
 from tests.integration.shim_process import OURS, SPEC_URL, STOCK, ShimProcess
@@ -240,6 +241,25 @@ async def failing_create(shim: ShimProcess, record: Recorder) -> None:
     await record.delete()
 
 
+def is_mounted(directory: Path) -> bool:
+    """Whether there is a mount below *directory*."""
+    return str(directory) in Path("/proc/self/mountinfo").read_text()
+
+
+async def failing_mount(shim: ShimProcess, record: Recorder) -> None:
+    """A root file system that can't be mounted: the kernel's reason, and nothing is left."""
+    good = Mount(type="bind", source="/bin", options=["bind"])
+    for bad in (
+        Mount(type="bind", source="/nope", options=["rbind", "ro"]),
+        Mount(type="what", source="x"),
+        Mount(type="overlay", source="overlay", options=["lowerdir=/nope", "index=off"]),
+        Mount(type="bind", source="/bin", target="nope", options=["bind"]),
+    ):
+        await record.call("create", shim.create_request(rootfs=[good, bad]))
+        assert not is_mounted(shim.bundle)
+    await record.state()
+
+
 async def unknown_stdio(shim: ShimProcess, record: Recorder) -> None:
     """Schemes and paths that lead nowhere."""
     await record.call("create", shim.create_request(stdout="what:///nowhere"))
@@ -275,6 +295,7 @@ SCENARIOS: list[tuple[Scenario, tuple[str, ...]]] = [
     (bad_execs, ("/bin/sleep", "1000")),
     (init_takes_execs_along, ("/bin/sleep", "1000")),
     (failing_create, ("/bin/sleep", "1000")),
+    (failing_mount, ("/bin/sleep", "1000")),
     (unknown_stdio, ("/bin/sleep", "1000")),
     (broken_json, ("/bin/sleep", "1000")),
 ]

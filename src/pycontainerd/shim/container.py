@@ -19,7 +19,9 @@ from pycontainerd import faults
 from pycontainerd.api.containerd import events_pb2
 from pycontainerd.errors import NotFound, Unknown
 from pycontainerd.mounts.model import Mount
-from pycontainerd.mounts.mounting import mount_all, unmount_recursive
+from pycontainerd.mounts.model import Options as MountOptions
+from pycontainerd.mounts.mounting import mount_one, unmount_recursive
+from pycontainerd.quoting import quote
 from pycontainerd.shim import exec_fifo, exit_record, spec
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, default_work, restore_arguments
@@ -31,6 +33,7 @@ from pycontainerd.shim.process import Process, State
 from pycontainerd.shim.reaper import Ended
 from pycontainerd.shim.runc import RuncFailed
 from pycontainerd.shim.runc_root import DEFAULT_ROOT, state_directory
+from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.stdio.opening import StreamOpener
 from pycontainerd.shim.stdio.streams import Streams
@@ -244,10 +247,10 @@ class Container:
                 await killed
                 return
             task.cancel()
-            why = f"runc has not ended within {KILL_ALL_S:g} s"
+            reason = f"runc has not ended within {KILL_ALL_S:g} s"
         except Exception as error:  # noqa: BLE001 - no descriptor left, no runc, whatever: they must end
-            why = str(error)
-        self.host.journal.error(f"container {self.id}: failed to kill init's children: {why}")
+            reason = str(error)
+        self.host.journal.error(f"container {self.id}: failed to kill init's children: {reason}")
         self.execs.kill_running()
 
     def finish(self, process: Process, ended: Ended) -> None:
@@ -303,10 +306,14 @@ class Container:
             return
         with contextlib.suppress(FileExistsError):
             os.mkdir(self.rootfs, 0o711)
-        try:
-            mount_all(self.request.rootfs, self.rootfs)
-        except (OSError, Unknown) as error:
-            raise Unknown(f"failed to mount rootfs component: {error}") from error
+        for mount in self.request.rootfs:
+            try:
+                mount_one(mount, self.rootfs)
+            except OSError as error:
+                text = mount_failure(mount, self.rootfs, error)
+                raise Unknown(f"failed to mount rootfs component: {text}") from error
+            except Unknown as error:
+                raise error.within("failed to mount rootfs component") from error
 
     def _unmount(self) -> None:
         if not self.request.rootfs:
@@ -429,3 +436,12 @@ def _read_spec(bundle: str) -> spec.Spec:
 def mounts_of(messages: Sequence[Any]) -> tuple[Mount, ...]:
     """The mounts of a request as values."""
     return tuple(Mount(m.type, m.source, m.target, tuple(m.options)) for m in messages)
+
+
+def mount_failure(mount: Mount, target: str, error: OSError) -> str:
+    """Why *mount* below *target* failed, in the words of the original."""
+    options = MountOptions.parse(mount.options)
+    place = os.path.normpath(f"{target}/{mount.target}")
+    source, place, data = map(quote, (mount.source, place, ",".join(options.data)))
+    what = f"mount source: {source}, target: {place}, fstype: {mount.type}, flags: {options.flags}, data: {data}"
+    return f"{what}, err: {why(error)}"
