@@ -8,6 +8,8 @@ import os
 import socket
 from typing import Final
 
+from pycontainerd.quoting import quote
+
 DEFAULT_DIRECTORY: Final = "/run/containerd/s"
 PATH_LIMIT: Final = 106
 BACKLOG: Final = 128
@@ -24,6 +26,8 @@ def listen(path: str) -> socket.socket | None:
 
     Raises OSError. The caller owns the socket.
     """
+    if len(os.fsencode(path)) > PATH_LIMIT:
+        raise OSError(f"{quote(path)}: unix socket path too long (> {PATH_LIMIT})")
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     try:
         return _bind(path)

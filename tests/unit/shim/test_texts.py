@@ -13,7 +13,7 @@ from pycontainerd.api.containerd.runtime.bootstrap import v1_pb2 as bootstrap_pb
 from pycontainerd.commands.shim import parse_flags
 from pycontainerd.errors import InvalidArgument, Unknown
 from pycontainerd.shim import bootstrap, journal, messages, options, spec
-from pycontainerd.shim.address import socket_path
+from pycontainerd.shim.address import listen, socket_path
 from pycontainerd.shim.checkpoint import Checkpoint
 from pycontainerd.shim.process import State, refusal
 from pycontainerd.shim.stdio import uri
@@ -57,6 +57,13 @@ def test_the_socket_of_a_shim_is_named_after_what_it_serves() -> None:
     path = socket_path("/s", "/run/containerd/containerd.sock", "default", "c1")
     assert (os.path.dirname(path), len(os.path.basename(path))) == ("/s", 64)
     assert path == socket_path("/s", "/run//containerd/./containerd.sock", "default", "c1")
+
+
+def test_a_socket_path_beyond_the_limit_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    path = str(tmp_path / "s" / "x").ljust(107, "x")
+    with pytest.raises(OSError, match=r"unix socket path too long \(> 106\)"):
+        listen(path)
+    assert not (tmp_path / "s").exists()
 
 
 def test_options_are_kept_as_the_original_keeps_them(tmp_path: Path) -> None:
