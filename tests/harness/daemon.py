@@ -16,8 +16,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -293,10 +294,16 @@ def unmount_below(base: Path) -> None:
 
 
 def remove_cgroups_of(namespace: str) -> None:
-    """Removes the empty cgroups that runc leaves for the namespace itself."""
-    for top in Path("/sys/fs/cgroup").glob(f"**/{namespace}"):
-        for directory, _, _ in sorted(os.walk(top), reverse=True):
-            try:
-                os.rmdir(directory)
-            except OSError:
-                continue
+    """Removes the cgroups that runc leaves for the namespace itself, once the last of their processes has gone."""
+    top = Path("/sys/fs/cgroup")
+    until = time.monotonic() + READY_S
+    for group in (top / namespace, *(hierarchy / namespace for hierarchy in top.iterdir())):
+        while group.is_dir() and not _removed(group) and time.monotonic() < until:
+            time.sleep(0.02)  # version 1 tells nobody that a group has become empty
+
+
+def _removed(group: Path) -> bool:
+    for directory, _, _ in sorted(os.walk(group), reverse=True):
+        with suppress(OSError):
+            os.rmdir(directory)
+    return not group.exists()
