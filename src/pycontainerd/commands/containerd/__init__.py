@@ -58,6 +58,10 @@ def _run(arguments: Arguments) -> int:
             from pycontainerd.commands.containerd.publish import publish
 
             return publish(arguments)
+        case ("check",):
+            from pycontainerd.commands.containerd.check import run_check
+
+            return run_check(arguments)
         case ("oci-hook",):
             from pycontainerd.commands.containerd.oci_hook import run_hook
 

@@ -33,12 +33,13 @@ FLAGS: Final[dict[Command, dict[str, str]]] = {
     ("config", "default"): _HELP,
     ("config", "dump"): _HELP,
     ("config", "migrate"): _HELP,
+    ("check",): {"repair": "repair", **_HELP},
     ("publish",): {"namespace": "namespace", "topic": "topic", **_HELP},
     ("oci-hook",): _HELP,
 }
 """Every command, and the flags that it reads, by all their names."""
 
-_BOOLEANS: Final = frozenset({"help", "version"})
+_BOOLEANS: Final = frozenset({"help", "version", "repair"})
 _TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 DEFAULT_CONFIG: Final = "/etc/containerd/config.toml"
@@ -69,6 +70,10 @@ class Arguments:
     def text(self, flag: str) -> str:
         """The value of *flag*, or nothing."""
         return self.values.get(flag, "")
+
+    def flag(self, flag: str) -> bool:
+        """Whether *flag*, one without a value, is set."""
+        return self.values.get(flag) in _TRUE
 
     @property
     def config(self) -> str:

@@ -14,6 +14,7 @@ _ABOUT: Final[dict[Command, str]] = {
     ("config", "dump"): "See the output of the final main config with imported in subconfig files",
     ("config", "migrate"): "Migrate the current configuration file to the latest version "
     "(does not migrate subconfig files)",
+    ("check",): "Look a root over while no daemon runs on it: blobs, snapshots, mounts, and what is recorded of them",
     ("publish",): "Binary to publish events to containerd",
     ("oci-hook",): "Provides a base for OCI runtime hooks to allow arguments to be injected.",
 }
@@ -23,12 +24,13 @@ _FLAGS: Final[dict[str, str]] = {
     "address": "Address for containerd's GRPC server",
     "root": "containerd root directory",
     "state": "containerd state directory",
+    "repair": "Remove what is broken or orphaned; a new pull brings broken blobs again",
     "namespace": "Namespace to publish to",
     "topic": "Topic of the event",
     "help": "Show help",
     "version": "Print the version",
 }
-_BOOLEANS: Final = ("help", "version")
+_BOOLEANS: Final = ("repair", "help", "version")
 
 
 def usage(command: Command) -> str:
