@@ -35,7 +35,8 @@ def test_what_users_type(daemon: Daemon, client: Kind, busybox_archive: Path) ->
     assert daemon.namespace in ctr("ns", "ls", "-q")
     assert ctr("-n", "moby", "containers", "ls") == ["CONTAINER    IMAGE    RUNTIME    "]
     assert ctr("-n", "k8s.io", "images", "ls", "-q") == []
-    assert len(ctr("content", "ls", "-q")) == 3
+    # Manifest, config and layer; the index of the archive as well until the next collection.
+    assert len(ctr("content", "ls", "-q")) in (3, 4)
     tasks = sorted(ctr("task", "ls", "-q"))
     assert tasks == ["one", "three", "two"]
     for task in tasks[:2]:
