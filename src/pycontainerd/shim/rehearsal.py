@@ -36,6 +36,7 @@ from pycontainerd.shim.runc import Runc, Stdio
 from pycontainerd.shim.server import SIGNALS, Prepared, Shim
 from pycontainerd.shim.spawn import Tie
 from pycontainerd.shim.transport import Listener, connect_unix
+from pycontainerd.system.prctl import set_parent_death_signal
 
 PLAYS: Final = 10
 """More than the eight calls after which the interpreter specializes a function."""
@@ -78,7 +79,7 @@ class _PlayedRunc(Runc):
     async def execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
         match arguments[0]:
             case "create" | "exec":
-                _write(arguments[arguments.index("--pid-file") + 1], str(_sleeper()))
+                _write(arguments[arguments.index("--pid-file") + 1], str(sleeper()))
             case "kill":
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(read_pid(os.path.join(self.bundle, "init.pid")), int(arguments[-1]))
@@ -105,9 +106,14 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _sleeper() -> int:
+def sleeper() -> int:
+    """The pid of a new child that stands for the first process of a container; it dies with its parent."""
+    parent = os.getpid()
     pid = os.fork()
     if not pid:
+        set_parent_death_signal(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent died before the kernel was told
         signal.set_wakeup_fd(-1)
         while True:
             signal.pause()
