@@ -7,7 +7,8 @@ import select
 import signal
 from pathlib import Path
 
-from pycontainerd.spawner.server import TITLE
+from pycontainerd.spawner import starting
+from pycontainerd.spawner.server import TITLE, lock_path
 from tests.harness.machine import MARK, SESSION
 
 
@@ -38,7 +39,7 @@ def _sockets_below(directory: Path) -> set[str]:
 
 
 def end_spawners(socket_dir: Path) -> None:
-    """Kills the spawners of *socket_dir* and waits for their end."""
+    """Kills the spawners of *socket_dir*, waits for their end, and removes the names of those that are dead."""
     for pid in spawners(socket_dir):
         descriptor = os.pidfd_open(pid)
         try:
@@ -46,3 +47,15 @@ def end_spawners(socket_dir: Path) -> None:
             select.select([descriptor], [], [], 10)
         finally:
             os.close(descriptor)
+    for name in socket_dir.glob("spawner-*"):
+        if name.is_socket():
+            _remove_if_dead(name)
+
+
+def _remove_if_dead(name: Path) -> None:
+    connection = starting.connect(str(name))
+    if connection is not None:
+        connection.close()  # of another session
+        return
+    name.unlink(missing_ok=True)
+    Path(lock_path(str(name))).unlink(missing_ok=True)

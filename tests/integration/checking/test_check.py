@@ -61,6 +61,7 @@ class House:
 def house(scratch: Path, busybox_archive: Path) -> Iterator[House]:
     with Daemon.start(OURS, scratch / "d") as daemon:
         daemon.ctr("images", "import", busybox_archive)
+        daemon.ctr("gc", by=OURS)  # takes the index of the archive, which would go at some moment or other
         daemon.stop()
         yield House(daemon)
 
@@ -69,7 +70,7 @@ def test_a_sound_root_is_called_sound(house: House) -> None:
     done = house.check()
     assert (done.code, done.err) == (0, "")
     (line,) = done.lines
-    assert line.startswith(f"{house.root}: 4 blobs (")
+    assert line.startswith(f"{house.root}: 3 blobs (")
     assert line.endswith("0 ingests, 1 snapshots, 0 mounts looked at; nothing is wrong")
 
 
