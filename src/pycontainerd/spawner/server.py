@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 import msgspec
 from msgspec import Struct, field
 
+from pycontainerd import faults
 from pycontainerd.spawner import child
 from pycontainerd.spawner.messages import (
     DESCRIPTOR_LIMIT,
@@ -41,6 +42,8 @@ from pycontainerd.system.title import set_title
 LISTENING_FD: Final = 3
 TITLE: Final = "containerd-spawner"
 
+faults.declare("spawner.asked", "spawner.forked")
+
 
 def main() -> NoReturn:
     """The program: `<socket path> <its device:inode> <roles as module:attribute> <idle seconds> <padding>`."""
@@ -54,6 +57,7 @@ def main() -> NoReturn:
     gc.collect()
     kept = settle()
     gc.freeze()
+    faults.arm(os.environ.get(faults.VARIABLE, ""))  # not before: what is played through has points of its own
     spawner.run()
     del kept
     os._exit(0)
@@ -173,6 +177,7 @@ class Spawner(Struct):
                 os.close(descriptor)
 
     def answer(self, connection: socket.socket, request: Request, fds: list[int]) -> None:
+        faults.reach("spawner.asked")
         role = request.role if isinstance(request, StartWorker) else SHIM
         function = self.roles.get(role, f"role {role!r} is not known")
         if isinstance(function, str):
@@ -206,6 +211,7 @@ class Spawner(Struct):
             data, pidfd = receive_with_fds(ours, 32)
         if not pidfd:
             raise OSError(f"can't fork a shim: {data.decode() or 'the process between has died'}")
+        faults.reach("spawner.forked")
         self.reply(connection, Started(int(data)), *pidfd)
         os.close(pidfd[0])
 
