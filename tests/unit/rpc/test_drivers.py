@@ -222,7 +222,15 @@ def test_blocking_does_not_wait_for_what_can_not_happen() -> None:
             driver.run(main())
 
 
-def test_an_interrupt_lets_the_coroutine_clean_up() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT means KeyboardInterrupt, even in a run that was started in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_lets_the_coroutine_clean_up(interruptible: None) -> None:
     seen: list[str] = []
     with BlockingDriver() as driver:
 
