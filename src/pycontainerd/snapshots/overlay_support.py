@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from pycontainerd.errors import Error
 from pycontainerd.mounts.model import Mount
 from pycontainerd.mounts.mounting import mount_all, unmount
 from pycontainerd.snapshots.model import ONLY_REMAP_IDS, REBASE, REMAP_IDS
@@ -18,6 +19,7 @@ from pycontainerd.system.libc import libc
 _INDEX_PARAMETER: Final = "/sys/module/overlay/parameters/index"
 _UNKNOWN_TYPE: Final = 0
 _TMPFS_MAGIC: Final = 0x01021994
+_SOME_ID: Final = 65_533
 
 
 class _Entry(ctypes.Structure):
@@ -57,15 +59,31 @@ def all_options(root: Path, configured: Sequence[str]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def capabilities(*, slow_chown: bool) -> tuple[str, ...]:
+def capabilities(*, remaps_ids: bool, slow_chown: bool) -> tuple[str, ...]:
     """What clients may ask of the snapshotter, in the order in which the original lists it."""
-    found = ((REMAP_IDS, maps_ids()), (ONLY_REMAP_IDS, not slow_chown), (REBASE, not in_user_namespace()))
+    found = ((REMAP_IDS, remaps_ids), (ONLY_REMAP_IDS, not slow_chown), (REBASE, not in_user_namespace()))
     return tuple(name for name, can in found if can)
 
 
-def maps_ids() -> bool:
-    """Whether overlay can be mounted on id-mapped layers."""
-    return _kernel() >= (5, 19)
+def maps_ids(root: Path) -> bool:
+    """Whether overlay can be mounted on id-mapped layers below *root*: by doing it.
+
+    Kernels can since 5.19, but each file system has to as well, and none may in a user namespace.
+    """
+    mapping = f"0:{_SOME_ID}:1"
+    with tempfile.TemporaryDirectory(prefix="mapped-", dir=root) as directory:
+        lower, upper, work, target = (os.path.join(directory, name) for name in ("lower", "upper", "work", "merged"))
+        for path in (lower, upper, work, target, os.path.join(lower, "entry")):
+            os.mkdir(path)
+        options = (f"uidmap={mapping}", f"gidmap={mapping}", f"workdir={work}", f"upperdir={upper}")
+        try:
+            mount_all([Mount("overlay", "overlay", "", (*options, f"lowerdir={lower}"))], target)
+        except (OSError, Error):
+            return False
+        try:
+            return os.stat(os.path.join(target, "entry")).st_uid == _SOME_ID
+        finally:
+            unmount(target)
 
 
 def needs_userxattr(root: Path) -> bool:

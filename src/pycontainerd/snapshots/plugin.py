@@ -30,14 +30,15 @@ async def overlayfs_snapshotter(init: Init) -> LocalSnapshotter:
         overlay_support.check(root)
     except (OSError, Error) as error:
         raise SkipPlugin(str(error)) from error
-    capabilities = overlay_support.capabilities(slow_chown=config.slow_chown)
+    remaps_ids = overlay_support.maps_ids(root)
+    capabilities = overlay_support.capabilities(remaps_ids=remaps_ids, slow_chown=config.slow_chown)
     init.capabilities.extend(capabilities)
     return overlayfs(
         root,
         threads,
         options=overlay_support.all_options(root, config.mount_options),
         capabilities=frozenset(capabilities),
-        remaps_ids=overlay_support.maps_ids(),
+        remaps_ids=remaps_ids,
         shows_upper=config.upperdir_label,
         removes_at_once=config.sync_remove,
         spawner=init.spawner,

@@ -164,7 +164,8 @@ def remove(root: str, most: int | None = None) -> None:
 def copy(source: str, target: str) -> None:
     """Makes the directory *target* a copy of *source*: owners, modes, times, links, devices, attributes.
 
-    Data is shared where the file system can do that. Extended attributes that can't be set are left out.
+    Data is shared where the file system can do that, and holes stay holes. Extended attributes that can't be set are
+    left out.
     """
     os.mkdir(target, 0o700)
     copier = _Copier(os.open(target, _DIRECTORY))
@@ -266,8 +267,29 @@ def _copy_data(reader: int, writer: int, size: int) -> None:
             raise
     else:
         return
-    while os.copy_file_range(reader, writer, _COPY_CHUNK):
-        pass
+    os.ftruncate(writer, size)
+    end = 0
+    while (start := _next_data(reader, end)) is not None:
+        end = os.lseek(reader, start, os.SEEK_HOLE)
+        _copy_range(reader, writer, start, end)
+
+
+def _next_data(fd: int, offset: int) -> int | None:
+    """Where data begins at or behind *offset*, None if only a hole follows; see lseek(2)."""
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
+
+
+def _copy_range(reader: int, writer: int, start: int, end: int) -> None:
+    while start < end:
+        copied = os.copy_file_range(reader, writer, min(end - start, _COPY_CHUNK), start, start)
+        if not copied:
+            return
+        start += copied
 
 
 def _copy_attributes(source: int, target: int) -> None:

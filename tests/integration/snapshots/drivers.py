@@ -148,7 +148,7 @@ def store_over(directory: Path, name: str, database: Database, threads: Threads,
         backend = native(root, threads)
     else:
         options = overlay_support.all_options(directory, ())
-        capabilities = frozenset(overlay_support.capabilities(slow_chown=False))
+        capabilities = frozenset(overlay_support.capabilities(remaps_ids=True, slow_chown=False))
         backend = overlayfs(root, threads, options=options, capabilities=capabilities, remaps_ids=True)
     backend.bind(database)
     return SnapshotStore(name, backend, database, leases, Published())

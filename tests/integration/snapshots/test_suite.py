@@ -382,6 +382,29 @@ def test_a_snapshot_without_a_parent_gets_one_when_it_is_committed(snapshotter: 
     assert snapshotter.stat("kept").parent == "base"
 
 
+def test_files_belong_to_whom_the_labels_say_where_ids_are_mapped(snapshotter: Snapshotter) -> None:
+    labels = {"containerd.io/snapshot/uidmapping": "0:1000:70000", "containerd.io/snapshot/gidmapping": "0:2000:70000"}
+    mapped = (1000, 2000) if snapshotter.name == "overlayfs" else (0, 0)
+
+    def owner(path: Path) -> tuple[int, int]:
+        found = path.stat()
+        return found.st_uid, found.st_gid
+
+    snapshotter.layer("l1", "", write("f"))
+    snapshotter.layer("l2", "l1", write("g"))
+    for key, mounts in (("a", snapshotter.prepare("a", "l2", labels)), ("v", snapshotter.view("v", "l1", labels))):
+        assert mounts == snapshotter.mounts(key)
+        with snapshotter.mounted(mounts) as root:
+            assert owner(root) == owner(root / "f") == mapped
+    with snapshotter.mounted(snapshotter.mounts("a")) as root:
+        (root / "f").write_text("changed")
+        os.chown(root / "f", *mapped)
+    snapshotter.commit("c", "a")
+    with snapshotter.mounted(snapshotter.view("unmapped", "c")) as root:
+        assert owner(root / "f") == mapped
+        assert owner(root / "g") == (0, 0)
+
+
 def test_a_target_that_exists_is_told_instead_of_prepared(snapshotter: Snapshotter) -> None:
     snapshotter.layer("target", "", write("f"))
     label = {"containerd.io/snapshot.ref": "target"}

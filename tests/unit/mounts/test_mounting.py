@@ -144,9 +144,10 @@ def test_an_id_mapped_bind_shows_other_owners(scratch: Path, source: Path) -> No
     assert (state.st_uid, state.st_gid) == (100000, 200000)
 
 
-def test_the_lower_layers_of_an_id_mapped_overlay_show_other_owners(scratch: Path) -> None:
+@pytest.mark.parametrize("layers", [1, 2, 128])
+def test_the_lower_layers_of_an_id_mapped_overlay_show_other_owners(scratch: Path, layers: int) -> None:
     mapping = ("uidmap=0:100000:65536", "gidmap=0:200000:65536")
-    with mounted(scratch / "t", overlay(scratch, 2, *mapping)) as target:
+    with mounted(scratch / "t", overlay(scratch, layers, *mapping)) as target:
         state = (target / "file0").stat()
     assert (state.st_uid, state.st_gid) == (100000, 200000)
     assert not any("ovl-idmapped" in info.mount_point for info in read_mountinfo())

@@ -273,6 +273,7 @@ def test_the_cleanup_leaves_what_is_being_made(scratch: Path) -> None:
 def test_overlay_can_be_used_here(scratch: Path) -> None:
     overlay_support.check(scratch)
     assert os.listdir(scratch) == []
-    assert overlay_support.capabilities(slow_chown=True) == ("remap-ids", "rebase")
+    assert overlay_support.capabilities(remaps_ids=True, slow_chown=True) == ("remap-ids", "rebase")
+    assert overlay_support.capabilities(remaps_ids=False, slow_chown=False) == ("only-remap-ids", "rebase")
     assert overlay_support.all_options(scratch, ("volatile",)) == ("volatile", "index=off")
     assert overlay_support.all_options(scratch, ("index=on",)) == ("index=on",)

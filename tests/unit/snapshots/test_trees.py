@@ -147,3 +147,16 @@ def test_what_vanishes_from_a_live_tree_does_not_matter(scratch: Path) -> None:
     next(steps)
     (scratch / "root/a").rmdir()
     assert list(steps) == []
+
+
+def test_holes_stay_holes_and_data_stays_where_it_was(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    with (source / "file").open("wb") as file:
+        for offset, data in ((0, b"begin"), (3 << 20, b"middle"), (7 << 20, b"end" * 100_000)):
+            file.seek(offset)
+            file.write(data)
+        file.truncate(16 << 20)
+    trees.copy(str(source), str(target))
+    assert (target / "file").read_bytes() == (source / "file").read_bytes()
+    assert trees.usage(str(target)).size < 1 << 20

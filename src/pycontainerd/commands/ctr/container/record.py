@@ -100,7 +100,7 @@ async def _build_for_image(ctx: Context, client: Client, container: Container) -
     container.labels.update(image_labels(config, image) | given)
     container.labels[STOP_SIGNAL_LABEL] = config.stop_signal or "SIGTERM"
     container.image = image.name
-    mounts = await _prepare(ctx, snapshots, container.id, chosen)
+    mounts = await _prepare(ctx, client, snapshots, container.id, chosen)
     container.snapshot_key = container.id
     root = spec_steps.mounted(mounts)
     built = spec_steps.build_spec(ctx, container.id, ctx.arguments[2:], image=config, rootfs=root, labels=given)
@@ -121,15 +121,16 @@ def image_labels(config: ContainerConfig, image: Image) -> dict[str, str]:
     return own | dict(image.labels)
 
 
-async def _prepare(ctx: Context, snapshots: Snapshots, key: str, chosen: Chosen) -> list[Mount]:
+async def _prepare(ctx: Context, client: Client, snapshots: Snapshots, key: str, chosen: Chosen) -> list[Mount]:
     labels = parse_labels(ctx.texts("snapshotter-label"))
     parent = chosen.chain_id
     if ctx.has("uidmap") and ctx.texts("uidmap") and ctx.texts("gidmap"):
-        from pycontainerd.commands.ctr.container.remapping import mapping_labels, remapped
+        from pycontainerd.commands.ctr.container.remapping import mapping_labels, maps_by_itself, remapped
 
+        by_itself = ctx.flag("remap-labels") and await maps_by_itself(client, snapshots.snapshotter)
         if ctx.flag("remap-labels"):
             labels |= mapping_labels(ctx.texts("uidmap"), ctx.texts("gidmap"))
-        else:
+        if not by_itself:
             uids, gids = (spec_steps.parse_id_mappings(ctx.texts(name)) for name in ("uidmap", "gidmap"))
             parent = await remapped(snapshots, parent, uids, gids)
     return await snapshots.prepare(key, parent, labels)

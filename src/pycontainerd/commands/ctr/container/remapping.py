@@ -6,20 +6,43 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from pycontainerd.client.snapshots import Snapshots
-from pycontainerd.errors import AlreadyExists
+from pycontainerd.errors import AlreadyExists, Unknown
 from pycontainerd.mounts import model
 from pycontainerd.mounts.temporary import temporary
 from pycontainerd.oci.spec import IDMapping
+from pycontainerd.quoting import quote
+
+if TYPE_CHECKING:
+    from pycontainerd.client.client import Client
 
 UID_LABEL = "containerd.io/snapshot/uidmapping"
 GID_LABEL = "containerd.io/snapshot/gidmapping"
+_SNAPSHOTTER = "io.containerd.snapshotter.v1"
 
 
 def mapping_labels(uids: Iterable[str], gids: Iterable[str]) -> dict[str, str]:
     """The labels that ask a snapshotter to map the ids itself."""
     return {UID_LABEL: ",".join(uids), GID_LABEL: ",".join(gids)}
+
+
+async def maps_by_itself(client: Client, snapshotter: str) -> bool:
+    """Whether the snapshotter maps ids as labels ask; if not, its files have to be given away.
+
+    Raises Unknown if it wants nobody to do that: files are copied for it.
+    """
+    found = await client.introspection.plugins(f"type=={_SNAPSHOTTER},id=={quote(snapshotter)}")
+    capabilities = {capability for plugin in found for capability in plugin.capabilities}
+    if "remap-ids" in capabilities:
+        return True
+    if "only-remap-ids" in capabilities:
+        raise Unknown(
+            f"snapshotter {quote(snapshotter)} doesn't support idmap mounts on this host,"
+            " configure `slow_chown` to allow a slower and expensive fallback"
+        )
+    return False
 
 
 async def remapped(snapshots: Snapshots, parent: str, uids: Sequence[IDMapping], gids: Sequence[IDMapping]) -> str:
