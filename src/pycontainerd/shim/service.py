@@ -16,6 +16,7 @@ from pycontainerd.shim import options as runc_options
 from pycontainerd.shim import stats
 from pycontainerd.shim.checkpoint import Checkpoint
 from pycontainerd.shim.container import CreateTask, mounts_of
+from pycontainerd.shim.logs.service import LogsService
 from pycontainerd.shim.process import State
 from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.tasks import Tasks
@@ -181,16 +182,20 @@ class TaskServiceV3(_TaskService):
 
 
 class TaskServices:
-    """Both versions in one table. Made before a shim is forked: making it touches every method (350 kB a shim)."""
+    """Both versions, and the logs, in one table. Made before a shim is forked: making it touches every method
+    (350 kB a shim).
+    """
 
     def __init__(self) -> None:
         self._services = (TaskServiceV3(), TaskServiceV2())
-        self.table = ServiceTable(self._services)
+        self._logs = LogsService()
+        self.table = ServiceTable([*self._services, self._logs])
 
     def attach(self, tasks: Tasks) -> None:
         """Serves *tasks* from now on."""
         for service in self._services:
             service.attach(tasks)
+        self._logs.serve(tasks.log)
 
 
 def _stdio(request: Any) -> uri.Request:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable
 
 from pycontainerd.api.containerd import events_pb2
-from pycontainerd.errors import AlreadyExists, NotFound
+from pycontainerd.errors import AlreadyExists, FailedPrecondition, NotFound
 from pycontainerd.rpc.call import check_identifier
 from pycontainerd.shim.container import Container, CreateTask
 from pycontainerd.shim.execs import Exec
 from pycontainerd.shim.host import Host
+from pycontainerd.shim.logs.log import Log
 from pycontainerd.shim.process import Process
 from pycontainerd.shim.timestamp import set_timestamp
 
@@ -36,6 +37,13 @@ class Tasks:
     def process(self, id_: str, exec_id: str) -> Process:
         """Init or an exec of a container. Raises NotFound."""
         return self.find(id_).find(exec_id)
+
+    def log(self, id_: str, exec_id: str) -> Log:
+        """The log of a process that we write. Raises NotFound, FailedPrecondition if its output goes elsewhere."""
+        streams = self.process(id_, exec_id).streams
+        if streams is None or streams.log is None:
+            raise FailedPrecondition(f"the output of {exec_id or id_} goes to no log of ours")
+        return streams.log
 
     async def create(self, request: CreateTask) -> Container:
         """Raises AlreadyExists; what `Container.create` raises."""

@@ -25,7 +25,7 @@ from pycontainerd.shim.stdio import uri
         ("/run/fifo", uri.Target("fifo", "/run/fifo")),
         ("fifo:///run/fifo", uri.Target("fifo", "/run/fifo")),
         ("file:///var/log/a%20b", uri.Target("file", "/var/log/a b")),
-        ("binary:///bin/x?a=1&b&a=2", uri.Target("binary", "/bin/x", ("a", "1", "b", ""))),
+        ("binary:///bin/x?a=1&b&a=2", uri.Target("binary", "/bin/x", {"a": "1", "b": ""})),
         ("binary-v2:///bin/x", uri.Target("binary-v2", "/bin/x")),
         ("", uri.Target("fifo", "")),
     ],

@@ -8,6 +8,9 @@ from typing import Final
 
 from pycontainerd.errors import Unknown
 from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.logs.log import Log
+from pycontainerd.shim.logs.record import STDERR, STDOUT
+from pycontainerd.shim.logs.target import LogTarget
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.runc import NULL, Stdio
 from pycontainerd.shim.stdio import pump, uri
@@ -40,6 +43,12 @@ def open_log_file(streams: Streams, path: str) -> Destination:
         raise Unknown(f'opening log file "{path}" failed: {error.strerror}') from error
 
 
+def open_log(streams: Streams, target: uri.Target, *names: str) -> None:
+    """Opens a log of our own for the streams of these names. Raises Unknown."""
+    wanted = LogTarget.parse(target.path, target.options)
+    streams.log = Log(streams.loop, wanted, names, streams.journal.warning)
+
+
 class PipeStreams(Streams):
     """Pipes between the process and its destinations, owned by *uid* and *gid*."""
 
@@ -50,21 +59,23 @@ class PipeStreams(Streams):
         stdout = self.pipe(uid, gid) if request.stdout else None
         stderr = self.pipe(uid, gid) if request.stderr else None
         self._stdin = stdin[1] if stdin else -1
-        self._sources = (stdout[0] if stdout else -1, stderr[0] if stderr else -1)
+        outputs = {STDOUT: stdout, STDERR: stderr}
+        self._sources = {name: pipe[0] for name, pipe in outputs.items() if pipe}
         self.given = Stdio(
             self.hand_on(stdin[0]) if stdin else NULL,
             self.hand_on(stdout[1]) if stdout else NULL,
             self.hand_on(stderr[1]) if stderr else NULL,
         )
-        self._destinations: list[Destination | None] = []
+        self._destinations: dict[str, Destination] = {}
         self._stdin_fifo = -1
 
     def open(self) -> None:
         """Opens the client's ends. Raises Unknown with the path."""
         target = uri.parse(self._request.stdout)
-        if target.scheme == uri.FILE:
-            file = open_log_file(self, target.path)
-            self._destinations = [file, file]
+        if target.scheme == uri.CRI_LOG:
+            open_log(self, target, *self._sources)
+        elif target.scheme == uri.FILE:
+            self._destinations = dict.fromkeys(self._sources, open_log_file(self, target.path))
         else:
             self._open_each()
         if self._request.stdin:
@@ -72,11 +83,12 @@ class PipeStreams(Streams):
 
     def _open_each(self) -> None:
         known: dict[str, Destination] = {}
-        for text in (self._request.stdout, self._request.stderr):
+        for name, text in ((STDOUT, self._request.stdout), (STDERR, self._request.stderr)):
             path = uri.parse(text).path
             if path and path not in known:
                 known[path] = open_destination(self, path)
-            self._destinations.append(known.get(path))
+            if path:
+                self._destinations[name] = known[path]
 
     def _open_stdin(self, path: str) -> int:
         try:
@@ -88,9 +100,10 @@ class PipeStreams(Streams):
 
     def started(self) -> None:
         super().started()
-        for source, destination, name in zip(self._sources, self._destinations, ("stdout", "stderr"), strict=True):
-            if source >= 0 and destination is not None:
-                self._pump(source, destination, name)
+        if self.log is not None:
+            self.pump_to_log(self._sources)
+        for name, destination in self._destinations.items():
+            self._pump(self._sources[name], destination, name)
         if self._stdin_fifo >= 0:
             os.set_blocking(self._stdin, False)
             moved = pump.splice(self.loop, self._stdin_fifo, self._stdin)

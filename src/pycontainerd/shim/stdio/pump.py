@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 from pycontainerd.shim.loop import Loop
@@ -48,6 +49,18 @@ async def copy(loop: Loop, source: int, sink: int) -> None:
             await _write_all(loop, sink, data)
 
 
+async def consume(loop: Loop, source: int, take: Callable[[bytes], None]) -> None:
+    """Gives all of *source* to *take*, which never waits; the end of a terminal (EIO) is an end."""
+    while True:
+        await loop.readable(source)
+        data = _taken(source)
+        if data is None:
+            continue
+        if not data:
+            return
+        take(data)
+
+
 async def discard(loop: Loop, source: int) -> None:
     """Reads all of *source* to nowhere."""
     while True:
@@ -62,14 +75,27 @@ def _read(source: int) -> memoryview | None:
     if not _buffer:
         _buffer.extend(bytes(CHUNK))
     try:
-        size = os.readv(source, [_buffer])
-    except BlockingIOError:
-        return None
+        return memoryview(_buffer)[: os.readv(source, [_buffer])]
     except OSError as error:
-        if error.errno == errno.EIO:  # the other side of a terminal is closed: tty_ioctl(4)
-            return memoryview(b"")
-        raise
-    return memoryview(_buffer)[:size]
+        end = _meaning(error)
+        return None if end is None else memoryview(end)
+
+
+def _taken(source: int) -> bytes | None:
+    """As `_read`, but to be kept."""
+    try:
+        return os.read(source, CHUNK)
+    except OSError as error:
+        return _meaning(error)
+
+
+def _meaning(error: OSError) -> bytes | None:
+    """What a read that failed means: as `_read`. Raises *error* if it means something else."""
+    if isinstance(error, BlockingIOError):
+        return None
+    if error.errno == errno.EIO:  # the other side of a terminal is closed: tty_ioctl(4)
+        return b""
+    raise error
 
 
 async def _write_all(loop: Loop, sink: int, data: memoryview) -> None:

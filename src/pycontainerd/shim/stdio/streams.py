@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.logs.log import Log
 from pycontainerd.shim.loop import Loop, LoopTask
 from pycontainerd.shim.runc import Stdio
-from pycontainerd.shim.stdio.pump import discard
+from pycontainerd.shim.stdio.pump import consume, discard
 
 DRAIN_S: Final = 10.0
 """How long deleting a process waits for its output to be taken."""
@@ -39,6 +41,8 @@ class Streams:
         self.loop = loop
         self.journal = journal
         self.given = Stdio()
+        self.log: Log | None = None
+        """What takes the output, if we write its log ourselves."""
         self._open: set[int] = set()
         self._inner: list[int] = []
         self._outputs: list[LoopTask] = []
@@ -87,6 +91,8 @@ class Streams:
             await task.ended
         for fd in list(self._open):
             self.drop(fd)
+        if self.log is not None:
+            self.log.close()
 
     # --- for the kinds
 
@@ -122,6 +128,11 @@ class Streams:
         target.pumps += 1
         self._outputs.append(self.loop.spawn(self._pumped(pump, source, target, name), name=name))
 
+    def pump_to_log(self, sources: Mapping[str, int]) -> None:
+        """Reads the stream of each name into the log."""
+        for name, source in sources.items():
+            self._outputs.append(self.loop.spawn(self._logged(name, source), name=name))
+
     def pump_in(self, pump: Coroutine[Any, Any, None], *ends: int, name: str) -> None:
         self._inputs.append(self.loop.spawn(self._fed(pump, ends, name), name=name))
 
@@ -137,6 +148,14 @@ class Streams:
             if not target.pumps:
                 for fd in target.ends:
                     self.drop(fd)
+
+    async def _logged(self, name: str, source: int) -> None:
+        log = self.log
+        assert log is not None  # noqa: S101 - opened before anything is pumped
+        try:
+            await consume(self.loop, source, functools.partial(log.write, name))
+        finally:
+            log.end(name)
 
     async def _fed(self, pump: Coroutine[Any, Any, None], ends: tuple[int, ...], name: str) -> None:
         with contextlib.suppress(OSError):  # the process has closed its stdin

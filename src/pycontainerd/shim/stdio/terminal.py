@@ -14,10 +14,11 @@ from typing import Final
 
 from pycontainerd.errors import Unknown
 from pycontainerd.shim.journal import Journal
+from pycontainerd.shim.logs.record import STDOUT
 from pycontainerd.shim.loop import Loop, LoopWaiter
 from pycontainerd.shim.stdio import pump, uri
 from pycontainerd.shim.stdio.logger import Logger
-from pycontainerd.shim.stdio.pipes import open_destination, open_log_file
+from pycontainerd.shim.stdio.pipes import open_destination, open_log, open_log_file
 from pycontainerd.shim.stdio.streams import Destination, Streams
 from pycontainerd.system.socket import receive_with_fds
 
@@ -59,6 +60,8 @@ class TerminalStreams(Streams):
             self._destination = Destination(write, is_pipe=True)
             self._logger.start(output, nothing, container, namespace)
             await self._logger.ready()
+        elif target.scheme == uri.CRI_LOG:
+            open_log(self, target, STDOUT)
         elif target.scheme == uri.FILE:
             self._destination = open_log_file(self, target.path)
         elif target.path:
@@ -116,12 +119,18 @@ class TerminalStreams(Streams):
 
     def started(self) -> None:
         super().started()
+        if self.log is not None:
+            self.pump_to_log({STDOUT: self._master})
+        else:
+            self._pump()
+        if self._stdin_fifo >= 0:
+            self.pump_in(self._feed(), self._stdin_fifo, name="stdin")
+
+    def _pump(self) -> None:
         target = self._destination
         if target is None:
             target = Destination(self.own(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)), is_pipe=False)
         self.pump_out(pump.copy(self.loop, self._master, target.fd), self._master, target, name="terminal")
-        if self._stdin_fifo >= 0:
-            self.pump_in(self._feed(), self._stdin_fifo, name="stdin")
 
     async def _feed(self) -> None:
         """Passes input on; when no client can send any more, the terminal hangs up, as a line does."""

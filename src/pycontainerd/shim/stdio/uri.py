@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -12,15 +13,24 @@ FIFO: Final = "fifo"
 FILE: Final = "file"
 BINARY: Final = "binary"
 BINARY_V2: Final = "binary-v2"
+CRI_LOG: Final = "cri-log"
+"""A log of our own; see `shim.logs`."""
+
+_SCHEMES: Final = (FIFO, FILE, BINARY, BINARY_V2, CRI_LOG)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one stream goes: a path, and for a logging program its arguments."""
+    """Where one stream goes: a path, and what its query says: the first value of each key."""
 
     scheme: str
     path: str
-    arguments: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The options for a command line: each key followed by its value."""
+        return tuple(part for pair in self.options.items() for part in pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +53,16 @@ def parse(text: str) -> Target:
     if not colon:
         return Target(FIFO, text)
     path, _, query = rest.partition("?")
-    if scheme not in (FIFO, FILE, BINARY, BINARY_V2):
+    if scheme not in _SCHEMES:
         raise Unknown(f"unknown STDIO scheme {scheme}")
     if not path.startswith("/"):
         _, slash, after = path.partition("/")
         path = slash + after  # a host names nothing here
-    return Target(scheme, unquote(path), _arguments(query))
+    return Target(scheme, unquote(path), _options(query))
 
 
-def _arguments(query: str) -> tuple[str, ...]:
-    """Each key followed by its first value."""
+def _options(query: str) -> dict[str, str]:
     first: dict[str, str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         first.setdefault(key, value)
-    return tuple(part for pair in first.items() for part in pair)
+    return first
