@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pycontainerd.client.gc import GarbageCollector
     from pycontainerd.client.images import Images
     from pycontainerd.client.introspection import Introspection
+    from pycontainerd.client.journals import Journals
     from pycontainerd.client.leases import Leases
     from pycontainerd.client.namespaces import Namespaces
     from pycontainerd.client.snapshots import Snapshots
@@ -105,6 +106,13 @@ class Client:
         from pycontainerd.client.introspection import Introspection
 
         return Introspection(self._session)
+
+    @cached_property
+    def journals(self) -> Journals:
+        """What a daemon that is ours has noted of tasks; others answer Unimplemented."""
+        from pycontainerd.client.journals import Journals
+
+        return Journals(self._session)
 
     @cached_property
     def leases(self) -> Leases:

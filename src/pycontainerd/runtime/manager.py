@@ -28,6 +28,7 @@ from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.connection import ShimConnection, connect, may_live
 from pycontainerd.runtime.discovery import Discovery, ShimBinary
 from pycontainerd.runtime.executable import Surroundings
+from pycontainerd.runtime.failures import Failures
 from pycontainerd.runtime.logcopy import LogCopy
 from pycontainerd.runtime.model import Exit, Payload
 from pycontainerd.runtime.registry import Registry
@@ -35,6 +36,7 @@ from pycontainerd.runtime.shim import Shim
 from pycontainerd.runtime.spawned import OurShims
 from pycontainerd.runtime.spec import SpecView, view
 from pycontainerd.runtime.task_api import TaskApi
+from pycontainerd.shim import steps
 
 T = TypeVar("T")
 
@@ -85,11 +87,13 @@ class ShimManager:
         spawn: Spawn,
         clock: Clock,
         timeouts: Timeouts,
+        failures: Failures,
     ) -> None:
         self.shims = Registry()
         self.discovery = discovery
         self.about = about
         self.timeouts = timeouts
+        self.failures = failures
         self._ours = ours
         self._exchange = exchange
         self._spawn = spawn
@@ -121,7 +125,7 @@ class ShimManager:
                 log.close()
                 raise
         except BaseException:
-            await self.undo(asyncio.to_thread(bundle.delete), f"remove bundle {bundle.id}")
+            await self.undo(asyncio.to_thread(self._clear, bundle), f"remove bundle {bundle.id}")
             raise
         return shim
 
@@ -152,7 +156,7 @@ class ShimManager:
             await self._delete_by_binary(shim.bundle, shim.binary)
         shim.log.close()
         faults.reach("runtime.shim.gone")
-        await asyncio.to_thread(shim.bundle.delete)
+        await asyncio.to_thread(self._clear, shim.bundle)
         self.shims.remove(shim)
 
     async def load(self, bundle: Bundle, binary: ShimBinary, bootstrap: Bootstrap) -> Shim:
@@ -182,8 +186,9 @@ class ShimManager:
 
     async def clean_up(self, bundle: Bundle, binary: ShimBinary) -> Exit:
         """Removes what a dead shim has left: how its task ended, as far as anyone knows."""
+        steps.note(bundle.path, "shim lost", error="its connection has ended, and it can't be dialled", by=steps.DAEMON)
         exit_ = await self._delete_by_binary(bundle, binary)
-        await asyncio.to_thread(bundle.delete)
+        await asyncio.to_thread(self._clear, bundle)
         return exit_ or Exit(0, UNKNOWN_EXIT, self._clock.now_ns())
 
     def tell_exit(self, namespace: str, container: str, id_: str, exit_: Exit) -> None:
@@ -341,11 +346,18 @@ class ShimManager:
             await asyncio.sleep(RETRY_S)
         return None
 
+    def _clear(self, bundle: Bundle) -> None:
+        """Removes a bundle; if something of it has failed, what was tried is kept elsewhere."""
+        self.failures.keep(bundle)
+        bundle.delete()
+
     async def _delete_by_binary(self, bundle: Bundle, binary: ShimBinary) -> Exit | None:
         """The exit that the shim's `delete` tells; None, and a line in the log, if it fails."""
         about = {"id": bundle.id, "namespace": bundle.namespace}
         try:
-            exit_, warnings = await executable.delete(self.about, binary, bundle, timeout_s=self.timeouts.cleanup_s)
+            with steps.step(bundle.path, "shim delete", by=steps.DAEMON) as step:
+                exit_, warnings = await executable.delete(self.about, binary, bundle, timeout_s=self.timeouts.cleanup_s)
+                step.result = f"status {exit_.status}"
         except (Unknown, TimeoutError) as error:
             _LOG.warning("failed to clean up after shim", extra=fields(error=error, **about))
             return None

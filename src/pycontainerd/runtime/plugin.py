@@ -11,9 +11,11 @@ from typing import Final
 from pycontainerd.log import fields
 from pycontainerd.plugin import sections, types
 from pycontainerd.plugin.registration import Init, plugin
+from pycontainerd.runtime import failures
 from pycontainerd.runtime.background import Background
 from pycontainerd.runtime.discovery import Discovery
 from pycontainerd.runtime.executable import Surroundings
+from pycontainerd.runtime.failures import Failures
 from pycontainerd.runtime.manager import ShimManager, Timeouts
 from pycontainerd.runtime.spawned import OurShims
 from pycontainerd.spawner.aio import Spawner
@@ -46,6 +48,7 @@ async def manager(init: Init) -> ShimManager:
         spawn=background.spawn,
         clock=init.clock,
         timeouts=Timeouts.of(init.timeouts),
+        failures=Failures(str(init.state.parent / failures.DIRECTORY)),
     )
     init.stack.push_async_callback(shims.close)
 

@@ -22,7 +22,7 @@ from pycontainerd.mounts.model import Mount
 from pycontainerd.mounts.model import Options as MountOptions
 from pycontainerd.mounts.mounting import mount_one, unmount_recursive
 from pycontainerd.quoting import quote
-from pycontainerd.shim import exec_fifo, exit_record, spec
+from pycontainerd.shim import exec_fifo, exit_record, spec, steps
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, default_work, restore_arguments
 from pycontainerd.shim.execs import Execs, read_pid
@@ -46,7 +46,16 @@ KILLED_S = 10.0
 KILL_ALL_S = 10.0
 """How long runc may take to kill what a container without pids of its own has left behind."""
 
-faults.declare("shim.exit.seen", "shim.exit.recorded", "shim.exit.told")
+faults.declare(
+    "shim.create.mounted",
+    "shim.create.made",
+    "shim.start.told",
+    "shim.exit.seen",
+    "shim.exit.recorded",
+    "shim.exit.told",
+    "shim.delete.deleted",
+    "shim.delete.unmounted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +121,11 @@ class Container:
         """Mounts, opens streams and lets runc create the container. Nothing is left of it if that fails."""
         runc_options.write(self.bundle, self.request.options)
         self._spec = _read_spec(self.bundle)
+        if self._spec.hooks:
+            steps.note(self.bundle, "hooks, for runc to run", ", ".join(self._spec.hook_paths()))
         try:
             self._mount()
+            faults.reach("shim.create.mounted")
             self.init.streams = await self.open_streams(self.request.stdio)
             if not self.request.checkpoint:
                 await self._create()
@@ -126,7 +138,8 @@ class Container:
     async def open_streams(self, request: uri.Request) -> Streams:
         """Streams for one of the container's processes. Raises Unknown."""
         try:
-            return await self.opener.open(request)
+            with steps.step(self.bundle, "open streams"):
+                return await self.opener.open(request)
         except Unknown as error:
             raise error.within("failed to create init process I/O") from error
 
@@ -143,6 +156,7 @@ class Container:
                 await self.hand_over(streams, "create", *flags, self.id)
             except RuncFailed as error:
                 raise error.because("OCI runtime create failed") from error
+            faults.reach("shim.create.made")
             self._born()
 
     def _born(self) -> None:
@@ -152,7 +166,7 @@ class Container:
         self.host.loop.spawn(self._watch_init(exited), name=f"init {self.id}")
         try:
             self.cgroup = Cgroup.of_process(self.init.pid)
-            self._oom = OomWatch.begin(self.host, self.id, self.cgroup)
+            self._oom = OomWatch.begin(self.host, self.id, self.bundle, self.cgroup)
         except OSError as error:  # it may have ended already; the container is none the worse
             self.host.journal.warning(f"container {self.id}: no control group: {error}")
 
@@ -189,6 +203,7 @@ class Container:
                     init.state = State.RUNNING
                 started = events_pb2.TaskStart(container_id=self.id, pid=init.pid)
                 self.host.publisher.publish("/tasks/start", started)
+                faults.reach("shim.start.told")
             finally:
                 self._starting.set(None)
         return init.pid
@@ -196,7 +211,10 @@ class Container:
     async def _start(self) -> None:
         if self.host.known.has(self.runc.find()) and not (self._spec.hooks or {}).get("poststart"):
             directory = state_directory(self.runc.root, self.id)
-            if await exec_fifo.release(self.host.loop, directory, self.init.pid):
+            with steps.step(self.bundle, "start by exec.fifo") as step:
+                released = await exec_fifo.release(self.host.loop, directory, self.init.pid)
+                step.result = "" if released else "left to runc"
+            if released:
                 return
         try:
             await self.runc.run("start", self.id)
@@ -263,6 +281,7 @@ class Container:
             exit_record.write(self.bundle, exit_record.ExitRecord(process.id, ended.pid, ended.status, ended.at_ns))
         except OSError as error:
             self.host.journal.error(f"exit of {process.id} in {self.bundle} can't be kept: {error}")
+        steps.note(self.bundle, f"exit of {process.id}", f"status {ended.status}")
         faults.reach("shim.exit.recorded")
 
     def _tell(self, process: Process, ended: Ended) -> None:
@@ -280,8 +299,10 @@ class Container:
         async with init.lock:
             init.check("delete")
             if init.state is State.STOPPED and init.streams is not None:
-                await init.streams.drained()
+                with steps.step(self.bundle, "drain output"):
+                    await init.streams.drained()
             await self._delete()
+            faults.reach("shim.delete.deleted")
             if init.pid and not init.exited.done():
                 await self.host.loop.first_within(init.exited, KILLED_S)
             init.state = State.DELETED
@@ -291,6 +312,7 @@ class Container:
                 process.exited.set(None)
             await init.close_streams()
             self._unmount()
+            faults.reach("shim.delete.unmounted")
 
     async def _delete(self) -> None:
         if not init_was_made(self):
@@ -308,7 +330,8 @@ class Container:
             os.mkdir(self.rootfs, 0o711)
         for mount in self.request.rootfs:
             try:
-                mount_one(mount, self.rootfs)
+                with steps.step(self.bundle, f"mount {mount.type} on rootfs{mount.target}"):
+                    mount_one(mount, self.rootfs)
             except OSError as error:
                 text = mount_failure(mount, self.rootfs, error)
                 raise Unknown(f"failed to mount rootfs component: {text}") from error
@@ -319,7 +342,8 @@ class Container:
         if not self.request.rootfs:
             return
         try:
-            unmount_recursive(self.rootfs)
+            with steps.step(self.bundle, "unmount rootfs"):
+                unmount_recursive(self.rootfs)
         except OSError as error:
             self.host.journal.warning(f"failed to unmount {self.rootfs}: {error}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainerd.api.containerd import events_pb2
+from pycontainerd.shim import steps
 from pycontainerd.shim.host import Host
 from pycontainerd.system import cgroup as kernel
 from pycontainerd.system.cgroup import Cgroup
@@ -13,16 +14,17 @@ from pycontainerd.system.cgroup import Cgroup
 class OomWatch:
     """Watches one control group until it is closed or the group is gone."""
 
-    def __init__(self, host: Host, container: str, cgroup: Cgroup, fd: int) -> None:
+    def __init__(self, host: Host, container: str, bundle: str, cgroup: Cgroup, fd: int) -> None:
         self._host = host
         self._container = container
+        self._bundle = bundle
         self._cgroup = cgroup
         self._fd = fd
         self._kills = self._count()
         host.loop.watch_read(fd, self._noticed)
 
     @classmethod
-    def begin(cls, host: Host, container: str, cgroup: Cgroup) -> OomWatch | None:
+    def begin(cls, host: Host, container: str, bundle: str, cgroup: Cgroup) -> OomWatch | None:
         """Watches *cgroup*; None if it has no memory controller."""
         directory = cgroup.directory("memory")
         if directory is None:
@@ -36,7 +38,7 @@ class OomWatch:
         except OSError as error:
             host.journal.warning(f"container {container}: no notice of lack of memory: {error}")
             return None
-        return cls(host, container, cgroup, fd)
+        return cls(host, container, bundle, cgroup, fd)
 
     def close(self) -> None:
         """Stops, after a last look: the notice of what ended the container may still be on its way."""
@@ -72,6 +74,7 @@ class OomWatch:
         return kernel.flat_keyed(self._cgroup.read("memory", "memory.events") or "").get("oom_kill", 0)
 
     def _publish(self) -> None:
+        steps.note(self._bundle, "out of memory: the kernel has killed")
         self._host.publisher.publish("/tasks/oom", events_pb2.TaskOOM(container_id=self._container))
 
 

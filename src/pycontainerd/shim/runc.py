@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from pycontainerd.errors import Unknown
-from pycontainerd.shim import spawn
+from pycontainerd.shim import spawn, steps
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Ended, Reaper
 from pycontainerd.shim.spawn import Tie
@@ -78,7 +78,7 @@ class Runc:
     async def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """Runs a command to its end; what it printed, both streams. Raises RuncFailed."""
         with _memory("output", b"") as output, _memory("input", stdin) as given:
-            ended, said = await self.execute(arguments, Stdio(given if stdin else NULL, output, output))
+            ended, said = await self._noted(arguments, Stdio(given if stdin else NULL, output, output))
             text = os.pread(output, OUTPUT_LIMIT, 0)
         if ended.status:
             raise self._failure(ended, said, text.decode(errors="replace"))
@@ -86,9 +86,19 @@ class Runc:
 
     async def run_with(self, stdio: Stdio, *arguments: str) -> None:
         """Runs a command that hands *stdio* to a process of the container. Raises RuncFailed."""
-        ended, said = await self.execute(arguments, stdio)
+        ended, said = await self._noted(arguments, stdio)
         if ended.status:
             raise self._failure(ended, said, "")
+
+    async def _noted(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
+        """As `execute`, and noted in the bundle, unless it is a look that changes nothing."""
+        if arguments[0] == "ps":
+            return await self.execute(arguments, stdio)
+        with steps.step(self.bundle, f"{os.path.basename(self.program)} {_title(arguments)}") as step:
+            ended, said = await self.execute(arguments, stdio)
+            if ended.status:
+                step.error = (said or _ending(ended.status))[: steps.TEXT_LIMIT]
+        return ended, said
 
     async def execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
         """Runs a command: how it ended, and the last error that it has logged if it failed."""
@@ -148,6 +158,20 @@ class Runc:
         ending = _ending(ended.status)
         text = f"{name} did not terminate successfully: {ending}"
         return RuncFailed(f"{text}: {output}" if output else text, said, output)
+
+
+def _title(arguments: Sequence[str]) -> str:
+    """The command, and which of several like it."""
+    match arguments:
+        case ["exec", *flags]:
+            pid_file = flags[flags.index("--pid-file") + 1]
+            return f"exec {os.path.basename(pid_file).removesuffix('.pid')}"
+        case ["kill", *_, signal]:
+            return f"kill {signal}"
+        case [command, *_]:
+            return command
+        case _:
+            return ""
 
 
 def _ending(status: int) -> str:

@@ -29,6 +29,11 @@ class Spec(msgspec.Struct):
         namespaces = (self.linux.namespaces if self.linux else None) or []
         return any(each.type == "pid" and not each.path for each in namespaces)
 
+    def hook_paths(self) -> list[str]:
+        """The programs that runc runs on the way, each with the point at which it does."""
+        kinds = [(kind, hooks) for kind, hooks in (self.hooks or {}).items() if isinstance(hooks, list)]
+        return [f"{kind} {hook.get('path')}" for kind, hooks in kinds for hook in hooks if isinstance(hook, dict)]
+
 
 def read(bundle: str) -> Spec:
     """The spec of a bundle. Raises OSError, msgspec.DecodeError."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pycontainerd.runtime.model import Payload, RootfsMount, Stdio
+from pycontainerd.shim.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +81,11 @@ class Statistics:
     id: str
     timestamp_ns: int
     data: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The steps that were taken for a task, in their order. *gone*: the task is no more, and something has failed."""
+
+    steps: tuple[Step, ...]
+    gone: bool

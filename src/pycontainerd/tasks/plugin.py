@@ -16,6 +16,7 @@ from pycontainerd.runtime.model import Payload
 from pycontainerd.runtime.recovery import Recovery
 from pycontainerd.runtime.told import note_told
 from pycontainerd.tasks.activated import ActivatedRootfs
+from pycontainerd.tasks.explaining import TaskJournalsService
 from pycontainerd.tasks.info import InformativeTasks
 from pycontainerd.tasks.model import ContainerView
 from pycontainerd.tasks.service import TasksService
@@ -104,7 +105,8 @@ async def tasks_service(init: Init) -> Tasks:
 
 @plugin(types.GRPC, "tasks", requires=[types.SERVICE])
 async def tasks(init: Init) -> tuple[Service, ...]:
-    return (TasksService(init.plugins.by_id(types.SERVICE, "tasks-service")),)
+    store: Tasks = init.plugins.by_id(types.SERVICE, "tasks-service")
+    return TasksService(store), TaskJournalsService(store)
 
 
 async def _tell(tasks: Tasks, recovery: Recovery) -> None:

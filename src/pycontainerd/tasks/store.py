@@ -11,7 +11,8 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pycontainerd import faults
@@ -25,7 +26,9 @@ from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, RootfsMount, State, Stdio
 from pycontainerd.runtime.shim import Shim
-from pycontainerd.tasks.model import AsGiven, Containers, ContainerView, NewTask, Rootfs, Statistics
+from pycontainerd.shim import steps
+from pycontainerd.shim.steps import Step
+from pycontainerd.tasks.model import AsGiven, Containers, ContainerView, Journal, NewTask, Rootfs, Statistics
 
 faults.declare("tasks.create.started", "tasks.create.created", "tasks.delete.deleted")
 
@@ -35,6 +38,24 @@ ALLOWED_MOUNTS: Final = "containerd.io/runtime-allow-mounts"
 """The annotation by which a shim tells types of mounts that are left to it, separated by commas."""
 
 DEFAULT_RUNTIME: Final = "io.containerd.runc.v2"
+
+
+class Trial:
+    """What is tried for a task while it has no bundle to note it in."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        step = Step(time.time_ns(), what, steps.DAEMON)
+        self.steps.append(step)
+        with steps.ending(step):
+            yield
+
+    @property
+    def failed(self) -> bool:
+        return steps.failed(self.steps)
 
 
 class _Created(NamedTuple):
@@ -79,30 +100,44 @@ class Tasks:
     async def _create(self, namespace: str, container: ContainerView, task: NewTask) -> _Created:
         manager = self.manager
         with manager.shims.reserved(namespace, task.id):
-            rootfs = await self._rootfs.activate(
-                namespace, task.id, task.rootfs, lambda: self._allowed(container, task)
-            )
+            trial = Trial()
             try:
-                return await self._create_on(rootfs, namespace, container, task)
-            except BaseException:
-                await manager.undo(self._rootfs.deactivate(namespace, task.id), f"unmount the root of task {task.id}")
-                raise
+                rootfs = await self._activated(namespace, container, task, trial)
+                try:
+                    shim = await self._start_shim(namespace, container, task, trial)
+                    return await self._create_in(shim, rootfs, container, task)
+                except BaseException:
+                    unmount = self._rootfs.deactivate(namespace, task.id)
+                    await manager.undo(unmount, f"unmount the root of task {task.id}")
+                    raise
+            finally:
+                if trial.failed:
+                    await asyncio.to_thread(manager.failures.note, namespace, task.id, trial.steps)
 
-    async def _create_on(
-        self, rootfs: Sequence[RootfsMount], namespace: str, container: ContainerView, task: NewTask
+    async def _activated(
+        self, namespace: str, container: ContainerView, task: NewTask, trial: Trial
+    ) -> Sequence[RootfsMount]:
+        """The mounts that are left for the shim."""
+        if not task.rootfs:
+            return ()
+        with trial.step("activate mounts"):
+            return await self._rootfs.activate(namespace, task.id, task.rootfs, lambda: self._allowed(container, task))
+
+    async def _create_in(
+        self, shim: Shim, rootfs: Sequence[RootfsMount], container: ContainerView, task: NewTask
     ) -> _Created:
         manager = self.manager
-        shim = await self._start_shim(namespace, container, task)
         faults.reach("tasks.create.started")
         try:
-            pid = await shim.api.create(
-                task.id,
-                shim.bundle.path,
-                rootfs=rootfs,
-                stdio=task.stdio,
-                checkpoint=task.checkpoint,
-                options=task.options or container.options,
-            )
+            with steps.step(shim.bundle.path, "create", by=steps.DAEMON):
+                pid = await shim.api.create(
+                    task.id,
+                    shim.bundle.path,
+                    rootfs=rootfs,
+                    stdio=task.stdio,
+                    checkpoint=task.checkpoint,
+                    options=task.options or container.options,
+                )
         except BaseException as error:
             await manager.undo(self._abandon(shim), f"take back task {task.id}")
             if isinstance(error, Error):
@@ -230,6 +265,20 @@ class Tasks:
             raise error.within("failed to resolve runtime path") from None
         return await executable.info(self.manager.about, binary, options)
 
+    async def journals(self, namespace: str, id_: str) -> list[Journal]:
+        """What was tried for the task that there is, and for the last of that id which failed. Raises NotFound."""
+        check_identifier(id_)
+        await self.recovered.wait()
+        return await asyncio.to_thread(self._journals, namespace, id_)
+
+    def _journals(self, namespace: str, id_: str) -> list[Journal]:
+        live = steps.read(self.bundle(namespace, id_).file(steps.NAME))
+        lost = steps.read(self.manager.failures.path(namespace, id_))
+        found = [Journal(tuple(it), gone) for it, gone in ((live, False), (lost, True)) if it]
+        if not found:
+            raise NotFound(f'no task "{id_}" in namespace "{namespace}", and none that failed')
+        return found
+
     def bundle(self, namespace: str, id_: str) -> Bundle:
         """Where the bundle of a task lies."""
         return Bundle(
@@ -248,7 +297,13 @@ class Tasks:
         await self.recovered.wait()
         return self.manager.shims.get(namespace, id_)
 
-    async def _start_shim(self, namespace: str, container: ContainerView, task: NewTask) -> Shim:
+    async def _start_shim(self, namespace: str, container: ContainerView, task: NewTask, trial: Trial) -> Shim:
+        with trial.step("start shim"):
+            shim = await self._started_shim(namespace, container, task)
+        steps.append(shim.bundle.path, trial.steps)
+        return shim
+
+    async def _started_shim(self, namespace: str, container: ContainerView, task: NewTask) -> Shim:
         runtime = task.runtime or container.runtime
         options = task.options or container.options
         try:

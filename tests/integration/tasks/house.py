@@ -34,6 +34,7 @@ from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
 from pycontainerd.runtime.background import Background
 from pycontainerd.runtime.discovery import Discovery
 from pycontainerd.runtime.executable import Surroundings
+from pycontainerd.runtime.failures import Failures
 from pycontainerd.runtime.manager import ShimManager, Timeouts
 from pycontainerd.runtime.model import Payload
 from pycontainerd.runtime.recovery import Recovery
@@ -150,6 +151,7 @@ class House:
                 spawn=background.spawn,
                 clock=SystemClock(),
                 timeouts=timeouts or Timeouts(),
+                failures=Failures(str(place.base / "failures")),
             )
             tasks = Tasks(manager, place.containers, str(place.state), str(place.base / "root"), SystemClock().now_ns)
             recovery = Recovery(

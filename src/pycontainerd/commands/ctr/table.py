@@ -136,6 +136,7 @@ ROOT: tuple[Entry, ...] = (
         Entry("attach", "Attach to the input and output of a task", "tasks.attach"),
         Entry(_DELETE, "Delete tasks", "tasks.delete"),
         Entry("exec", "Run one more process in a container", "tasks.exec_"),
+        Entry("explain", "Show what was tried for a task, and where it broke", "tasks.explain"),
         Entry("list,ls", "List tasks", "tasks.list_"),
         Entry("kill", "Send a signal to a task (its stop signal, or SIGTERM)", "tasks.kill"),
         Entry("metrics,metric", "Take a sample of a task's metrics", "tasks.metrics"),
