@@ -91,6 +91,8 @@ async def every_stream(shim: ShimProcess, record: Recorder) -> None:
         "terminal": {"stdout": str(out.path), "stdin": str(into.path), "terminal": True},
         "silent": {"terminal": True},
         "file": {"stdout": f"file://{shim.base}/log/file"},
+        "log": {"stdout": f"cri-log://{shim.base}/log/log?max-size=1", "stderr": "the same"},
+        "logged": {"stdout": f"cri-log://{shim.base}/log/terminal", "terminal": True},
         "program": {"stdout": f"binary://{program}?a=b"},
         "programmed": {"stdout": f"binary://{program}", "terminal": True},
         "nowhere": {"stdout": f"{shim.base}/nowhere"},

@@ -199,7 +199,7 @@ class _Play:
         exit_record.read(bundle)
 
     async def _while_running(self, id_: str, bundle: str) -> None:
-        added = task_pb2.ExecProcessRequest(id=id_, exec_id="e", stdout=os.path.join(bundle, "out"))
+        added = task_pb2.ExecProcessRequest(id=id_, exec_id="e", stdout=f"cri-log://{bundle}/log")
         added.spec.value = _PROCESS
         await self._call("exec", added)
         await self._call("start", task_pb2.StartRequest(id=id_, exec_id="e"))

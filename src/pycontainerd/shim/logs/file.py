@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pycontainerd.errors import Unknown
-from pycontainerd.shim.logs.record import Stamps, note
+from pycontainerd.shim.logs.record import STAMP_SIZE, Stamps, note
 from pycontainerd.shim.logs.target import LogTarget
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
@@ -102,7 +102,9 @@ class LogFile:
             self._rotate_at = self._size + self._target.max_size
 
     def _append(self, records: bytes) -> None:
-        told = note(self._stamps.of(time.time_ns()), self._missing()) if self._lost else b""
+        # With the time of what follows: in a log no time goes back.
+        stamp = records[:STAMP_SIZE] or self._stamps.of(time.time_ns())
+        told = note(stamp, self._missing()) if self._lost else b""
         kept = self._put(told + records)
         if told and kept >= len(told):
             self._tell(f"log {self._target.path}: {self._missing()}")

@@ -17,6 +17,9 @@ STDERR: Final = "stderr"
 LONGEST: Final = 1 << 20
 """Bytes of a line that are kept in memory for one record, if no smaller limit is set."""
 
+STAMP_SIZE: Final = 30
+"""Bytes of a time."""
+
 _SECOND_NS: Final = 1_000_000_000
 
 

@@ -61,6 +61,15 @@ async def consume(loop: Loop, source: int, take: Callable[[bytes], None]) -> Non
         take(data)
 
 
+def take_ready(source: int, take: Callable[[bytes], None]) -> None:
+    """Gives what *source* holds now to *take*; it must not block."""
+    for _ in range(TURNS):
+        data = _taken(source)
+        if not data:
+            return
+        take(data)
+
+
 async def discard(loop: Loop, source: int) -> None:
     """Reads all of *source* to nowhere."""
     while True:
