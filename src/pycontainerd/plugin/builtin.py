@@ -65,7 +65,7 @@ BUILTIN: Final = (
     "pycontainerd.transfer.plugin:local",
     "pycontainerd.runtime.plugin:manager",
     "pycontainerd.tasks.plugin:task",
-    "pycontainerd.plugin.later:sandbox_controller_shim",
+    "pycontainerd.sandboxes.plugin:shim",
     "pycontainerd.plugin.later:monitor_container_restart",
     "pycontainerd.plugin.later:tracing_processor_otlp",
     "pycontainerd.plugin.later:internal_tracing",

@@ -60,7 +60,6 @@ podsandbox_controller_podsandbox = _later(
     "podsandbox",
     requires=[types.EVENT, types.LEASE, types.SANDBOX_STORE, types.TRANSFER, types.CRI, types.SERVICE, types.WARNING],
 )
-sandbox_controller_shim = _later(types.SANDBOX_CONTROLLER, "shim", requires=[types.SHIM, types.EVENT])
 grpc_cri = _later(
     types.GRPC,
     "cri",

@@ -14,13 +14,14 @@ from pycontainerd.config.model import PROXY_TYPES, ProxyPlugin
 from pycontainerd.log import fields
 from pycontainerd.oci import platforms
 from pycontainerd.plugin import types
-from pycontainerd.plugin.registration import Init, Registration, SkipPlugin
+from pycontainerd.plugin.registration import Init, Registration
 
 _LOG: Final = logging.getLogger(__name__)
 _MAKERS: Final = {
     types.SNAPSHOTTER: "snapshotter",
     types.CONTENT: "content",
     types.DIFFER: "differ",
+    types.SANDBOX_CONTROLLER: "sandbox",
 }
 
 
@@ -42,15 +43,14 @@ def _registration(type_: str, id_: str, proxy: ProxyPlugin, shared: dict[str, An
         init.exports.update(proxy.exports or {}, address=proxy.address)
         init.capabilities.extend(proxy.capabilities)
         init.platforms.append(proxy.platform or platforms.format_platform(platforms.host()))
-        maker = _MAKERS.get(type_)
-        if maker is None:
-            raise SkipPlugin("proxies of sandbox controllers are not part of this version")
         remote = shared.get(proxy.address)
         if remote is None:
             remote = shared[proxy.address] = importlib.import_module("pycontainerd.proxies.remote").Remote(
                 proxy.address
             )
             init.stack.push_async_callback(remote.close)
-        return importlib.import_module("pycontainerd.proxies.making").PROXIES[maker](remote, id_, proxy.capabilities)
+        return importlib.import_module("pycontainerd.proxies.making").PROXIES[_MAKERS[type_]](
+            remote, id_, proxy.capabilities
+        )
 
     return Registration(type_, id_, (), None, start, replaces=True)

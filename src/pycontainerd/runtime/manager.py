@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Self, TypeVar
 
 from msgspec import Struct
@@ -21,7 +21,7 @@ from pycontainerd.errors import DeadlineExceeded, Error, Unknown
 from pycontainerd.events.exchange import Exchange
 from pycontainerd.events.once import DELETE, EXIT
 from pycontainerd.log import fields
-from pycontainerd.runtime import executable
+from pycontainerd.runtime import executable, joining
 from pycontainerd.runtime.background import Spawn
 from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
@@ -36,6 +36,7 @@ from pycontainerd.runtime.shim import Shim
 from pycontainerd.runtime.spawned import OurShims
 from pycontainerd.runtime.spec import SpecView, view
 from pycontainerd.runtime.task_api import TaskApi
+from pycontainerd.runtime.told import recorded
 from pycontainerd.shim import steps
 
 T = TypeVar("T")
@@ -115,12 +116,34 @@ class ShimManager:
 
         Raises Unknown with what the shim said. The caller has reserved the id, and registers the shim.
         """
+
+        async def served(log: LogCopy) -> Shim:
+            bootstrap = await self._process(bundle, binary, spec, seen, options)
+            return await self._connected(bundle, binary, bootstrap, log)
+
+        return await self._made(bundle, served)
+
+    async def join(self, bundle: Bundle, sandbox: str, bootstrap: Bootstrap, spec: bytes, seen: SpecView) -> Shim:
+        """Makes *bundle* for a task that the shim of *sandbox* serves at *bootstrap*; see `start`.
+
+        Raises Unknown, Unimplemented if there is no such shim.
+        """
+
+        async def served(log: LogCopy) -> Shim:
+            await asyncio.to_thread(bundle.fill, spec, seen.root_gid())
+            bundle.write_sandbox(sandbox)
+            bundle.write_bootstrap(bootstrap)
+            return Shim(bundle, None, bootstrap, await joining.dial(bootstrap, sandbox, bundle.id), log)
+
+        return await self._made(bundle, served)
+
+    async def _made(self, bundle: Bundle, served: Callable[[LogCopy], Coroutine[Any, Any, Shim]]) -> Shim:
+        """*bundle* with the shim that *served* gets for it; gone again if that fails."""
         bundle.make()
         try:
             log = LogCopy(bundle.open_log())
             try:
-                bootstrap = await self._process(bundle, binary, spec, seen, options)
-                shim = await self._connected(bundle, binary, bootstrap, log)
+                shim = await served(log)
             except BaseException:
                 log.close()
                 raise
@@ -146,20 +169,42 @@ class ShimManager:
         """Takes away a shim whose task was deleted, and its bundle, and forgets it.
 
         With *force* a container that may be left is removed by the shim's `delete`. That is also done for every shim
-        that is not ours: some of them have more to clean up than what Delete and Shutdown do.
+        that is not ours: some of them have more to clean up than what Delete and Shutdown do. The shim of a sandbox
+        that the task has joined stays.
         """
         shim.gone = True
-        if not shim.sandbox:
-            await self._shut_down(shim)
+        if shim.binary is not None:
+            await self.shut_down(shim)
         await shim.connection.close()
-        if force or not shim.binary.ours:
+        if shim.binary is not None and (force or not shim.binary.ours):
             await self._delete_by_binary(shim.bundle, shim.binary)
         shim.log.close()
         faults.reach("runtime.shim.gone")
         await asyncio.to_thread(self._clear, shim.bundle)
         self.shims.remove(shim)
 
-    async def load(self, bundle: Bundle, binary: ShimBinary, bootstrap: Bootstrap) -> Shim:
+    async def shut_down(self, shim: Shim) -> None:
+        """Asks the process to end, which it does unless containers are left in it."""
+        try:
+            await shim.api.shutdown(shim.id, timeout_s=self.timeouts.shutdown_s)
+        except Error as error:
+            # A shim that is on its way out may close the connection before it answers.
+            _LOG.debug("shutdown of shim", extra=fields(id=shim.id, namespace=shim.namespace, error=error))
+
+    async def end_sandbox(self, shim: Shim) -> None:
+        """Takes away the shim of a sandbox that was shut down, and its bundle, and forgets it.
+
+        Its end is told like that of a task, as in the original.
+        """
+        shim.gone = True
+        await shim.connection.close()
+        exit_ = await self._delete_by_binary(shim.bundle, shim.binary) if shim.binary is not None else None
+        shim.log.close()
+        await asyncio.to_thread(self._clear, shim.bundle)
+        self.tell_gone(shim.namespace, shim.id, exit_ or self._unknown_exit())
+        self.shims.remove(shim)
+
+    async def load(self, bundle: Bundle, binary: ShimBinary | None, bootstrap: Bootstrap) -> Shim:
         """Connects to the shim that an earlier daemon has started for *bundle*, and which may be slow to answer.
 
         Raises what connecting or the shim's first answer raise; nothing is changed then.
@@ -167,7 +212,7 @@ class ShimManager:
         log = LogCopy(bundle.open_log())
         try:
             connection = await connect(bootstrap, timeout_s=self.timeouts.load_s)
-            shim = Shim(bundle, binary, bootstrap, connection, log, sandbox=bundle.read_sandbox())
+            shim = Shim(bundle, binary, bootstrap, connection, log)
             try:
                 await shim.api.connect(bundle.id, timeout_s=self.timeouts.load_s)
             except DeadlineExceeded:
@@ -182,14 +227,18 @@ class ShimManager:
 
     async def end_of(self, shim: Shim, exec_id: str) -> Exit:
         """How a process of *shim* ends, when it has."""
-        return await shim.waits.end(shim.api, shim.id, exec_id, self._spawn)
+        return await shim.waits.end(exec_id, lambda: shim.api.wait(shim.id, exec_id), self._spawn)
 
-    async def clean_up(self, bundle: Bundle, binary: ShimBinary) -> Exit:
+    async def end_of_sandbox(self, shim: Shim, ask: Callable[[], Awaitable[Exit]]) -> Exit:
+        """How the sandbox that *shim* is ends, when it has; *ask* is how to ask it."""
+        return await shim.waits.end(None, ask, self._spawn)
+
+    async def clean_up(self, bundle: Bundle, binary: ShimBinary | None) -> Exit:
         """Removes what a dead shim has left: how its task ended, as far as anyone knows."""
         steps.note(bundle.path, "shim lost", error="its connection has ended, and it can't be dialled", by=steps.DAEMON)
-        exit_ = await self._delete_by_binary(bundle, binary)
+        exit_ = await self._delete_by_binary(bundle, binary) if binary is not None else recorded(bundle)
         await asyncio.to_thread(self._clear, bundle)
-        return exit_ or Exit(0, UNKNOWN_EXIT, self._clock.now_ns())
+        return exit_ or self._unknown_exit()
 
     def tell_exit(self, namespace: str, container: str, id_: str, exit_: Exit) -> None:
         """Publishes the exit of a process, unless it was told already."""
@@ -238,16 +287,13 @@ class ShimManager:
         self._spawn(body(), name=name, result=done)
         return await done
 
+    def beside(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Runs *work* beside the caller; that it fails is logged."""
+        self._spawn(_logged(work, name), name=name)
+
     async def undo(self, work: Coroutine[Any, Any, object], name: str) -> None:
         """Like `finish`, for what takes back something that failed: the first failure is what the caller must hear."""
-
-        async def body() -> None:
-            try:
-                await work
-            except (Error, OSError) as error:
-                _LOG.warning("failed to %s", name, extra=fields(error=error))
-
-        await self.finish(body(), name)
+        await self.finish(_logged(work, name), name)
 
     async def _process(
         self, bundle: Bundle, binary: ShimBinary, spec: bytes, seen: SpecView, options: Payload | None
@@ -278,13 +324,6 @@ class ShimManager:
             raise
         return Shim(bundle, binary, bootstrap, connection, log)
 
-    async def _shut_down(self, shim: Shim) -> None:
-        try:
-            await shim.api.shutdown(shim.id, timeout_s=self.timeouts.shutdown_s)
-        except Error as error:
-            # A shim that is on its way out may close the connection before it answers.
-            _LOG.debug("shutdown of shim", extra=fields(id=shim.id, namespace=shim.namespace, error=error))
-
     async def _watch(self, shim: Shim) -> None:
         try:
             await self._watch_until_gone(shim)
@@ -313,7 +352,7 @@ class ShimManager:
             exit_ = await self.clean_up(shim.bundle, shim.binary)
         except OSError as error:
             _LOG.warning("failed to clean up after shim disconnected", extra=fields(id=shim.id, error=error))
-            exit_ = Exit(0, UNKNOWN_EXIT, self._clock.now_ns())
+            exit_ = self._unknown_exit()
         self.tell_gone(shim.namespace, shim.id, exit_)
         self.shims.remove(shim)
 
@@ -346,6 +385,9 @@ class ShimManager:
             await asyncio.sleep(RETRY_S)
         return None
 
+    def _unknown_exit(self) -> Exit:
+        return Exit(0, UNKNOWN_EXIT, self._clock.now_ns())
+
     def _clear(self, bundle: Bundle) -> None:
         """Removes a bundle; if something of it has failed, what was tried is kept elsewhere."""
         self.failures.keep(bundle)
@@ -365,6 +407,13 @@ class ShimManager:
             text = warnings[:4096].decode(errors="replace")
             _LOG.debug("warnings while cleaning up after shim", extra=fields(warnings=text, **about))
         return exit_
+
+
+async def _logged(work: Coroutine[Any, Any, object], name: str) -> None:
+    try:
+        await work
+    except (Error, OSError) as error:
+        _LOG.warning("failed to %s", name, extra=fields(error=error))
 
 
 def _tell_slow(shim: Shim) -> None:

@@ -1,11 +1,13 @@
-"""Which shims the daemon has, by namespace and id, and which ids are taken by tasks that are just being made."""
+"""Which shims the daemon has, by namespace and id, and which ids are taken: by tasks that are just being made, and by
+those of an earlier daemon whose shims can't be reached yet.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pycontainerd.errors import AlreadyExists, NotFound
+from pycontainerd.errors import AlreadyExists, NotFound, Unavailable
 from pycontainerd.runtime.shim import Shim
 
 
@@ -15,18 +17,33 @@ class Registry:
     def __init__(self) -> None:
         self._shims: dict[str, dict[str, Shim]] = {}
         self._reserved: set[tuple[str, str]] = set()
+        self._unreached: set[tuple[str, str]] = set()
+
+    def is_taken(self, namespace: str, id_: str) -> bool:
+        """Whether a task or a sandbox has *id_*, or gets it."""
+        return (namespace, id_) in self._reserved or id_ in self._shims.get(namespace, {})
 
     @contextmanager
     def reserved(self, namespace: str, id_: str) -> Iterator[None]:
         """Keeps *id_* for the caller while the block runs. Raises AlreadyExists if a task has it or gets it."""
         key = (namespace, id_)
-        if key in self._reserved or id_ in self._shims.get(namespace, {}):
+        if self.is_taken(namespace, id_):
             raise AlreadyExists(f"task {id_}")
         self._reserved.add(key)
         try:
             yield
         finally:
             self._reserved.discard(key)
+
+    @contextmanager
+    def unreached(self, namespace: str, id_: str) -> Iterator[None]:
+        """Reserves *id_* while its shim, which may live, is being dialled."""
+        with self.reserved(namespace, id_):
+            self._unreached.add((namespace, id_))
+            try:
+                yield
+            finally:
+                self._unreached.discard((namespace, id_))
 
     def add(self, shim: Shim) -> None:
         self._shims.setdefault(shim.namespace, {})[shim.id] = shim
@@ -43,9 +60,11 @@ class Registry:
         return self._shims.get(shim.namespace, {}).get(shim.id) is shim
 
     def get(self, namespace: str, id_: str) -> Shim:
-        """The shim of task *id_*. Raises NotFound, with the bare text that clients of the original get."""
+        """The shim of task *id_*. Raises NotFound, with the bare text that clients of the original get; Unavailable."""
         shim = self.find(namespace, id_)
         if shim is None:
+            if (namespace, id_) in self._unreached:
+                raise Unavailable(f"task {id_}: its shim takes no connection yet")
             raise NotFound(f"task {id_} not found", bare=True)
         return shim
 

@@ -18,16 +18,16 @@ from pycontainerd.runtime.waits import Waits
 class Shim:
     """A bundle, the process that serves it, and the connection to that process.
 
+    *binary* is None for a task that has joined the shim of a sandbox: it neither starts nor ends that process.
     *removing* is held by whoever takes the shim away, so that nobody else does at the same time. *gone* is set then:
     the end of the connection is expected from there on.
     """
 
     bundle: Bundle
-    binary: ShimBinary
+    binary: ShimBinary | None
     bootstrap: Bootstrap
     connection: ShimConnection
     log: LogCopy
-    sandbox: str = ""
     api: TaskApi = field(init=False)
     waits: Waits = field(default_factory=Waits)
     removing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -39,6 +39,11 @@ class Shim:
     @property
     def id(self) -> str:
         return self.bundle.id
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the process is known to be of our make."""
+        return self.binary is not None and self.binary.ours
 
     @property
     def namespace(self) -> str:

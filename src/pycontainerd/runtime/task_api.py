@@ -43,6 +43,11 @@ class Caller(Protocol):
     ) -> Any: ...
 
 
+def namespace_metadata(bootstrap: Bootstrap, namespace: str) -> Metadata:
+    """What tells a shim the namespace of a call."""
+    return ((NAMESPACE_HEADER if bootstrap.protocol == GRPC else NAMESPACE_TTRPC, namespace),)
+
+
 class TaskApi:
     """Calls of one shim in one namespace. Errors are those that the shim answers, or that its connection ends with."""
 
@@ -51,8 +56,7 @@ class TaskApi:
     def __init__(self, client: Caller, bootstrap: Bootstrap, namespace: str) -> None:
         self._client = client
         self._methods = _METHODS[3 if bootstrap.version >= 3 else 2]
-        key = NAMESPACE_HEADER if bootstrap.protocol == GRPC else NAMESPACE_TTRPC
-        self._metadata: Metadata = ((key, namespace),)
+        self._metadata = namespace_metadata(bootstrap, namespace)
 
     @property
     def version(self) -> int:

@@ -41,7 +41,7 @@ async def _note(envelope: Envelope, shims: Registry) -> None:
     if not isinstance(event, events_pb2.TaskExit):
         return
     shim = shims.find(envelope.namespace, event.container_id)
-    if shim is None or shim.binary.ours:
+    if shim is None or shim.is_ours:
         return
     exit_ = Exit(event.pid, event.exit_status, exited_at_ns(event))
     try:
@@ -61,3 +61,9 @@ def keep_told(bundle: Bundle, id_: str, exit_: Exit) -> None:
         exit_record.write(bundle.path, record)
     except FileNotFoundError:
         return  # the task was deleted meanwhile
+
+
+def recorded(bundle: Bundle) -> Exit | None:
+    """How the task of *bundle* ended, if that was kept."""
+    record = exit_record.read(bundle.path).get(bundle.id)
+    return None if record is None else Exit(record.pid, record.status, record.at_ns)

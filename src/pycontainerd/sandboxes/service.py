@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import NoReturn, Protocol
 
+from google.protobuf.message import Message
+
+from pycontainerd.api.containerd import events_pb2
 from pycontainerd.api.containerd.services.sandbox import v1_pb2 as sandbox_pb2
-from pycontainerd.errors import Error, InvalidArgument, NotFound, Unimplemented
+from pycontainerd.errors import Error, InvalidArgument, NotFound, Unimplemented, Unknown
 from pycontainerd.metadata.joining import joined
 from pycontainerd.quoting import quote
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.service import Service
 from pycontainerd.sandboxes import codec
+from pycontainerd.sandboxes.controller import Controller
 from pycontainerd.sandboxes.model import Sandbox
 from pycontainerd.sandboxes.store import SandboxStore
 
@@ -41,65 +45,96 @@ class SandboxesService(Service):
         return sandbox_pb2.StoreDeleteResponse()
 
 
-class Controller(Protocol):
-    """What a plugin of the type sandbox.controller is: it answers the calls of the contract, and tells its events."""
+class Publisher(Protocol):
+    """Where events go."""
 
-    async def create(self, request: sandbox_pb2.ControllerCreateRequest, call: Call) -> Any: ...
-
-    async def start(self, request: sandbox_pb2.ControllerStartRequest, call: Call) -> Any: ...
-
-    async def stop(self, request: sandbox_pb2.ControllerStopRequest, call: Call) -> Any: ...
-
-    async def wait(self, request: sandbox_pb2.ControllerWaitRequest, call: Call) -> Any: ...
-
-    async def status(self, request: sandbox_pb2.ControllerStatusRequest, call: Call) -> Any: ...
-
-    async def shutdown(self, request: sandbox_pb2.ControllerShutdownRequest, call: Call) -> Any: ...
-
-    async def metrics(self, request: sandbox_pb2.ControllerMetricsRequest, call: Call) -> Any: ...
-
-    async def update(self, request: sandbox_pb2.ControllerUpdateRequest, call: Call) -> Any: ...
+    def publish(self, namespace: str, topic: str, event: Message) -> None: ...
 
 
 class ControllersService(Service):
-    """Passes each call to the controller that its field `sandboxer` names."""
+    """Passes each call to the controller that its field `sandboxer` names, and tells what became of sandboxes.
+
+    Where a controller serves tasks, which its answers say, is the daemon's own affair, as in the original.
+    """
 
     contract = sandbox_pb2.DESCRIPTOR.services_by_name["Controller"]
 
-    def __init__(self, controllers: Mapping[str, Controller]) -> None:
+    def __init__(self, controllers: Mapping[str, Controller], events: Publisher) -> None:
         self._controllers = controllers
+        self._events = events
 
-    async def create(self, request: sandbox_pb2.ControllerCreateRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).create(request, call)
+    async def create(
+        self, request: sandbox_pb2.ControllerCreateRequest, call: Call
+    ) -> sandbox_pb2.ControllerCreateResponse:
+        await self._named(request.sandboxer).create(request, call.namespace)
+        event = events_pb2.SandboxCreate(sandbox_id=request.sandbox_id)
+        self._events.publish(call.namespace, "/sandboxes/create", event)
+        return sandbox_pb2.ControllerCreateResponse(sandbox_id=request.sandbox_id)
 
-    async def start(self, request: sandbox_pb2.ControllerStartRequest, call: Call) -> Any:
+    async def start(
+        self, request: sandbox_pb2.ControllerStartRequest, call: Call
+    ) -> sandbox_pb2.ControllerStartResponse:
+        id_ = request.sandbox_id
         try:
             controller = self._named(request.sandboxer)
         except Error as error:
             raise error.within(f"failed to get sandbox controller for {quote(request.sandboxer)}") from None
-        return await controller.start(request, call)
+        try:
+            started = await controller.start(request, call.namespace)
+        except Error as error:
+            raise error.within(f"failed to start sandbox {quote(id_)}") from None
+        self._events.publish(call.namespace, "/sandboxes/start", events_pb2.SandboxStart(sandbox_id=id_))
+        return sandbox_pb2.ControllerStartResponse(
+            sandbox_id=started.sandbox_id, pid=started.pid, created_at=started.created_at, labels=started.labels
+        )
 
-    async def platform(self, request: sandbox_pb2.ControllerPlatformRequest, call: Call) -> Any:
+    async def platform(self, request: sandbox_pb2.ControllerPlatformRequest, call: Call) -> NoReturn:
         # Only the daemon itself asks controllers for it, as in the original.
         raise Unimplemented("method Platform not implemented", bare=True)
 
-    async def stop(self, request: sandbox_pb2.ControllerStopRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).stop(request, call)
+    async def stop(self, request: sandbox_pb2.ControllerStopRequest, call: Call) -> sandbox_pb2.ControllerStopResponse:
+        return await self._named(request.sandboxer).stop(request, call.namespace)
 
-    async def wait(self, request: sandbox_pb2.ControllerWaitRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).wait(request, call)
+    async def wait(self, request: sandbox_pb2.ControllerWaitRequest, call: Call) -> sandbox_pb2.ControllerWaitResponse:
+        ended = await self._named(request.sandboxer).wait(request, call.namespace)
+        ended.exited_at.SetInParent()
+        event = events_pb2.SandboxExit(
+            sandbox_id=request.sandbox_id, exit_status=ended.exit_status, exited_at=ended.exited_at
+        )
+        self._events.publish(call.namespace, "/sandboxes/exit", event)
+        return ended
 
-    async def status(self, request: sandbox_pb2.ControllerStatusRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).status(request, call)
+    async def status(
+        self, request: sandbox_pb2.ControllerStatusRequest, call: Call
+    ) -> sandbox_pb2.ControllerStatusResponse:
+        status = await self._named(request.sandboxer).status(request, call.namespace)
+        return sandbox_pb2.ControllerStatusResponse(
+            sandbox_id=status.sandbox_id,
+            pid=status.pid,
+            state=status.state,
+            info=status.info,
+            created_at=status.created_at,
+            exited_at=status.exited_at,
+            extra=status.extra,
+        )
 
-    async def shutdown(self, request: sandbox_pb2.ControllerShutdownRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).shutdown(request, call)
+    async def shutdown(
+        self, request: sandbox_pb2.ControllerShutdownRequest, call: Call
+    ) -> sandbox_pb2.ControllerShutdownResponse:
+        return await self._named(request.sandboxer).shutdown(request, call.namespace)
 
-    async def metrics(self, request: sandbox_pb2.ControllerMetricsRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).metrics(request, call)
+    async def metrics(
+        self, request: sandbox_pb2.ControllerMetricsRequest, call: Call
+    ) -> sandbox_pb2.ControllerMetricsResponse:
+        return await self._named(request.sandboxer).metrics(request, call.namespace)
 
-    async def update(self, request: sandbox_pb2.ControllerUpdateRequest, call: Call) -> Any:
-        return await self._named(request.sandboxer).update(request, call)
+    async def update(
+        self, request: sandbox_pb2.ControllerUpdateRequest, call: Call
+    ) -> sandbox_pb2.ControllerUpdateResponse:
+        controller = self._named(request.sandboxer)
+        if not request.HasField("sandbox"):
+            raise Unknown("sandbox can not be nil")
+        return await controller.update(request, call.namespace)
 
     def _named(self, sandboxer: str) -> Controller:
         if not sandboxer:

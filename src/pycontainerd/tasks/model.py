@@ -33,6 +33,9 @@ class Containers(Protocol):
     def exists(self, namespace: str, id_: str) -> bool:
         """Whether there is such a record."""
 
+    def has_sandbox(self, namespace: str, id_: str) -> bool:
+        """Whether there is a record of such a sandbox."""
+
 
 class Rootfs(Protocol):
     """Who mounts what shims can't, before a task is made of it."""
@@ -63,7 +66,8 @@ class NewTask:
     """A task to be created.
 
     *options* replace those of the container's runtime, *runtime* its runtime. *checkpoint* is a directory to restore
-    from. *rootfs* may be empty: the spec says then where the root file system is.
+    from. *rootfs* may be empty: the spec says then where the root file system is. *api_address* and *api_version* tell
+    where the sandbox of the container serves tasks, see `runtime.joining`.
     """
 
     id: str
@@ -72,6 +76,8 @@ class NewTask:
     checkpoint: str = ""
     options: Payload | None = None
     runtime: str = ""
+    api_address: str = ""
+    api_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

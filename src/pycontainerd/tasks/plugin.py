@@ -15,6 +15,8 @@ from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Payload
 from pycontainerd.runtime.recovery import Recovery
 from pycontainerd.runtime.told import note_told
+from pycontainerd.sandboxes import codec
+from pycontainerd.sandboxes.store import SandboxStore
 from pycontainerd.tasks.activated import ActivatedRootfs
 from pycontainerd.tasks.explaining import TaskJournalsService
 from pycontainerd.tasks.info import InformativeTasks
@@ -29,8 +31,9 @@ LOG_SCHEMES: Final = "fifo,binary,binary-v2,file"
 class StoredContainers:
     """The records of containers as the tasks need them."""
 
-    def __init__(self, store: ContainerStore) -> None:
+    def __init__(self, store: ContainerStore, sandboxes: SandboxStore) -> None:
         self._store = store
+        self._sandboxes = sandboxes
 
     def container(self, namespace: str, id_: str) -> ContainerView:
         record = self._store.get(namespace, id_)
@@ -53,6 +56,13 @@ class StoredContainers:
             return False
         return True
 
+    def has_sandbox(self, namespace: str, id_: str) -> bool:
+        try:
+            self._sandboxes.get_wire(namespace, id_)
+        except NotFound:
+            return False
+        return True
+
     def runtime(self, namespace: str, id_: str) -> str:
         return self._store.get(namespace, id_).runtime.name
 
@@ -69,7 +79,8 @@ async def task(init: Init) -> Tasks:
     init.platforms.extend(config.platforms)
     init.exports["log-uri-schemes"] = LOG_SCHEMES
     manager: ShimManager = init.plugins.single(types.SHIM)
-    containers = StoredContainers(init.plugins.single(types.METADATA).containers)
+    metadata = init.plugins.single(types.METADATA)
+    containers = StoredContainers(metadata.containers, SandboxStore(metadata.database, codec))
     state, root = str(init.state), str(init.root)
     rootfs = ActivatedRootfs(init.plugins.single(types.MOUNT_MANAGER))
     tasks = InformativeTasks(manager, containers, state, root, init.clock.now_ns, rootfs=rootfs)

@@ -45,6 +45,8 @@ class TasksService(Service):
             # The options of the container hold when those of the task are empty.
             options=_payload(request.options) if request.options.value else None,
             runtime=request.runtime_path,
+            api_address=request.task_api_address or options.task_api_address,
+            api_version=request.task_api_version or options.task_api_version,
         )
         pid = await self._tasks.create(namespace, container, task)
         return tasks_pb2.CreateTaskResponse(container_id=id_, pid=pid)

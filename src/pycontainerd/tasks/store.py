@@ -21,7 +21,8 @@ from pycontainerd.errors import Error, InvalidArgument, NotFound, Unknown
 from pycontainerd.log import fields
 from pycontainerd.rpc.call import check_identifier
 from pycontainerd.rpc.ttrpc.link import ConnectionClosed
-from pycontainerd.runtime import executable, spec
+from pycontainerd.runtime import executable, joining, spec
+from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, RootfsMount, State, Stdio
@@ -310,16 +311,28 @@ class Tasks:
             if not container.spec:
                 raise Unknown(f'start failed: container "{container.id}" in namespace "{namespace}" has no spec')
             view = spec.view(container.spec)
+            bundle = self.bundle(namespace, container.id)
+            if (bootstrap := self._joined(namespace, container.sandbox, task)) is not None:
+                return await self.manager.join(bundle, container.sandbox, bootstrap, container.spec, view)
             try:
                 binary = self.manager.discovery.resolve(runtime)
             except Error as error:
                 raise error.within("failed to resolve runtime path") from None
             if view.has_idmap_mounts():
                 await self._check_idmap(runtime, options)
-            bundle = self.bundle(namespace, container.id)
             return await self.manager.start(bundle, binary, container.spec, view, options)
         except Error as error:
             raise error.within("failed to start shim") from None
+
+    def _joined(self, namespace: str, sandbox: str, task: NewTask) -> Bootstrap | None:
+        """Where the sandbox serves which the task joins; None if it gets a shim of its own. Raises Unknown, NotFound.
+
+        A sandbox without a record is none that a controller runs: its name groups containers in the shim itself.
+        """
+        if not sandbox or not self._containers.has_sandbox(namespace, sandbox):
+            return None
+        bootstrap = joining.endpoint(self.manager.shims, namespace, sandbox, task.api_address, task.api_version)
+        return bootstrap if bootstrap.version >= joining.JOINABLE else None
 
     async def _check_idmap(self, runtime: str, options: Payload | None) -> None:
         """Raises Unknown if the OCI runtime does not say that it can map the ids of mounts."""

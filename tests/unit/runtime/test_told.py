@@ -21,7 +21,7 @@ def test_exits_are_noted_again_after_a_failure_and_after_falling_behind(monkeypa
     async def story() -> None:
         exchange = Exchange(SystemClock(), queue_limit=1)
         shims = Registry()
-        foreign = SimpleNamespace(namespace="ns", id="c", binary=SimpleNamespace(ours=False), bundle=None)
+        foreign = SimpleNamespace(namespace="ns", id="c", is_ours=False, bundle=None)
         shims.add(cast("Any", foreign))
         loop, done = asyncio.get_running_loop(), asyncio.Event()
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 import pytest
 
 from pycontainerd.errors import NotFound
 from pycontainerd.runtime.background import Background
 from pycontainerd.runtime.model import Exit
-from pycontainerd.runtime.task_api import TaskApi
 from pycontainerd.runtime.waits import Waits
 
 
@@ -28,7 +26,7 @@ class Api:
 
 def ends(api: Api, background: Background, count: int) -> list[asyncio.Future[Exit]]:
     waits = Waits()
-    return [asyncio.ensure_future(waits.end(cast("TaskApi", api), "c", "", background.spawn)) for _ in range(count)]
+    return [asyncio.ensure_future(waits.end("", lambda: api.wait("c", ""), background.spawn)) for _ in range(count)]
 
 
 def test_a_shim_is_asked_once_for_all_who_wait() -> None:

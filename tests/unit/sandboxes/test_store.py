@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pycontainerd.metadata import kinds
 from pycontainerd.rpc.call import Call
 from pycontainerd.sandboxes import codec
 from pycontainerd.sandboxes.model import Sandbox
-from pycontainerd.sandboxes.service import ControllersService, SandboxesService
+from pycontainerd.sandboxes.service import SandboxesService
 from tests.harness.clocks import START_NS
 from tests.harness.stores import Stores, with_stores
 
@@ -119,37 +118,3 @@ def test_a_request_without_its_named_part_is_refused(request_: Any, scratch: Pat
             await (service.create(request_, CALL) if is_create else service.update(request_, CALL))
 
     with_stores(scratch, test)
-
-
-class Recording:
-    """A controller that says which call it got."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __getattr__(self, method: str) -> Any:
-        async def answer(request: Any, call: Call) -> str:
-            return f"{self.name}.{method}({request.sandbox_id})"
-
-        return answer
-
-
-def test_the_controller_that_is_named_answers() -> None:
-    service = ControllersService({"shim": Recording("shim"), "other": Recording("other")})
-    methods = {
-        "create": sandbox_pb2.ControllerCreateRequest,
-        "start": sandbox_pb2.ControllerStartRequest,
-        "stop": sandbox_pb2.ControllerStopRequest,
-        "wait": sandbox_pb2.ControllerWaitRequest,
-        "status": sandbox_pb2.ControllerStatusRequest,
-        "shutdown": sandbox_pb2.ControllerShutdownRequest,
-        "metrics": sandbox_pb2.ControllerMetricsRequest,
-        "update": sandbox_pb2.ControllerUpdateRequest,
-    }
-    for method, kind in methods.items():
-        request = kind(sandbox_id="s", sandboxer="shim")
-        assert asyncio.run(getattr(service, method)(request, CALL)) == f"shim.{method}(s)"
-        with pytest.raises(NotFound, match="failed to get sandbox controller by nobody"):
-            asyncio.run(getattr(service, method)(kind(sandboxer="nobody"), CALL))
-        with pytest.raises(InvalidArgument, match="name can not be empty"):
-            asyncio.run(getattr(service, method)(kind(), CALL))
