@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -20,15 +19,13 @@ from pycontainerd.api.containerd.services.content import v1_pb2 as content_pb2
 from pycontainerd.api.containerd.services.leases import v1_pb2 as leases_pb2
 from pycontainerd.api.containerd.services.snapshots import v1_pb2 as snapshots_pb2
 from pycontainerd.errors import NotFound, ResourceExhausted
-from pycontainerd.rpc.status import from_status
+from tests.faults.storage import CONTENT, LEASES, store
 from tests.harness import peers
 from tests.harness.asking import OverSocket, over_socket
 from tests.harness.daemon import OURS, Daemon
 from tests.integration.proxies.houses import Without, running
 
-CONTENT = content_pb2.DESCRIPTOR.services_by_name["Content"]
 SNAPSHOTS = snapshots_pb2.DESCRIPTOR.services_by_name["Snapshots"]
-LEASES = leases_pb2.DESCRIPTOR.services_by_name["Leases"]
 NAMESPACE, LEASE = "full", "all"
 SIZE = 16 << 20
 
@@ -45,21 +42,7 @@ class Client:
 
     def store(self, data: bytes) -> str:
         """Stores a blob in pieces; returns its digest."""
-        write = self.asker.channel.stream_stream(
-            "/containerd.services.content.v1.Content/Write",
-            content_pb2.WriteContentRequest.SerializeToString,
-            content_pb2.WriteContentResponse.FromString,
-        )
-        digest = hashlib.sha256(data).hexdigest()
-        requests = [
-            content_pb2.WriteContentRequest(action=content_pb2.WRITE, ref=digest, offset=at, data=data[at : at + 2**20])
-            for at in range(0, len(data), 2**20)
-        ]
-        requests.append(content_pb2.WriteContentRequest(action=content_pb2.COMMIT, ref=digest, offset=len(data)))
-        headers = (("containerd-namespace", NAMESPACE), ("containerd-lease", LEASE))
-        with translated():
-            list(write(iter(requests), metadata=headers))
-        return f"sha256:{digest}"
+        return store(self.asker, data, namespace=NAMESPACE, lease=LEASE)
 
     def read(self, digest: str) -> bytes:
         replies = self.ask(CONTENT, "read", content_pb2.ReadContentRequest(digest=digest))
@@ -73,15 +56,6 @@ class Client:
 
     def stat(self, name: str) -> object:
         return self.ask(SNAPSHOTS, "stat", snapshots_pb2.StatSnapshotRequest(snapshotter="native", key=name))
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raises grpcio's errors as ours."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_status(error.code().value[0], error.details() or "") from None
 
 
 class OnSmallDisk(Without):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Final
 
+from pycontainerd import faults
 from pycontainerd.activations.handlers import Handler
 from pycontainerd.activations.model import Active, Plan, Step
 from pycontainerd.activations.transformers import Transform, transformers
@@ -15,6 +16,8 @@ from pycontainerd.errors import Error, Unknown
 from pycontainerd.mounts.model import Mount, Options
 from pycontainerd.mounts.mounting import mount_one, unmount_all
 from pycontainerd.quoting import quote
+
+faults.declare("mounts.directory.made", "mounts.mounted", "mounts.unmounted", "mounts.directory.removed")
 
 _MODE: Final = 0o700
 _TYPE: Final = "-type"
@@ -39,6 +42,7 @@ class Maker:
         """
         directory = self.path(number)
         os.mkdir(directory, _MODE)
+        faults.reach("mounts.directory.made")
         mounted: list[Active] = []
         with ExitStack() as undo:
             undo.callback(self._undo, number)
@@ -59,6 +63,7 @@ class Maker:
         for name in self._points(directory):
             point = os.path.join(directory, name)
             unmount_all(point)
+            faults.reach("mounts.unmounted")
             os.rmdir(point)
             with suppress(FileNotFoundError):
                 os.unlink(point + _TYPE)
@@ -66,6 +71,7 @@ class Maker:
             for name in os.listdir(directory):
                 os.unlink(os.path.join(directory, name))
             os.rmdir(directory)
+        faults.reach("mounts.directory.removed")
 
     def numbers(self) -> set[int]:
         """The directories that there are."""
@@ -95,6 +101,7 @@ class Maker:
                 mount_one(mount, point)
         except (OSError, Error) as error:
             raise Unknown(_described(mount, point, error, handled=handler is not None)) from error
+        faults.reach("mounts.mounted")
         return Active(mount, point, self._now_ns())
 
     def _transformed(self, step: Step, mounted: Sequence[Active]) -> Mount:

@@ -24,7 +24,7 @@ from pycontainerd.mounts.model import Mount
 from pycontainerd.quoting import quote
 from pycontainerd.threads import Threads
 
-faults.declare("mounts.reserved", "mounts.made", "mounts.forgotten")
+faults.declare("mounts.reserved", "mounts.made", "mounts.recorded", "mounts.forgotten", "mounts.collect.listed")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -130,6 +130,7 @@ class Activations:
             except BaseException:
                 await self._abandon(namespace, name, reserved)
                 raise
+            faults.reach("mounts.recorded")
         return made
 
     async def deactivate(self, namespace: str, name: str) -> None:
@@ -197,6 +198,7 @@ class Activations:
         there = await self._threads.run(self._maker.numbers)
         if not there:
             return
+        faults.reach("mounts.collect.listed")
         named = await self._database.read(
             lambda connection: {number for (number,) in connection.execute("SELECT directory FROM mounts")}
         )

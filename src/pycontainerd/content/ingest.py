@@ -25,7 +25,13 @@ from pycontainerd.metadata.times import parse_rfc3339
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-faults.declare("content.ingest.made", "content.commit.synced", "content.commit.renamed", "content.commit.durable")
+faults.declare(
+    "content.ingest.made",
+    "content.ingest.written",
+    "content.commit.synced",
+    "content.commit.renamed",
+    "content.commit.durable",
+)
 
 _CHUNK: Final = 1 << 20
 _NO_WRITE_OR_EXECUTE: Final = 0o333
@@ -103,6 +109,7 @@ class Ingest:
             with suppress(OSError):
                 os.ftruncate(self._sink, self.offset)
             raise
+        faults.reach("content.ingest.written")
 
     def advance(self, count: int, running: _Hash) -> None:
         """Counts *count* stored bytes, *running* being the hash of everything with them."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pycontainerd import disk
+from pycontainerd import disk, faults
 from pycontainerd.clock import Clock
 from pycontainerd.content import ingest, verity
 from pycontainerd.content.ingest import Ingest, directory_name
@@ -25,6 +25,8 @@ from pycontainerd.content.model import CANONICAL, Digest, IngestStatus
 from pycontainerd.errors import NotFound
 from pycontainerd.metadata.database import Database
 from pycontainerd.threads import Threads
+
+faults.declare("content.remove.unlinked", "content.remove.ingest")
 
 INLINE_BYTES: Final = 32_768
 """What is written in the loop itself: 20 µs of hashing and a copy into the page cache, less than a thread costs."""
@@ -204,7 +206,7 @@ class LocalContent:
         removal = self._removing[digest] = asyncio.get_running_loop().create_future()
         try:
             with disk.translated(f"remove content {digest}"), suppress(FileNotFoundError):
-                await self._threads.run(os.unlink, self.path(digest))
+                await self._threads.run(_unlink, self.path(digest))
         finally:
             del self._removing[digest]
             removal.set_result(None)
@@ -222,6 +224,7 @@ class LocalContent:
         for directory in found:
             if directory not in known:
                 await self._threads.run(disk.remove_tree, os.path.join(self._ingests, directory))
+                faults.reach("content.remove.ingest")
 
     async def enable_verity(self, digest: Digest) -> None:
         """Lets the kernel refuse damaged pages of the blob, where the file system can. It reads all of it for that."""
@@ -319,6 +322,11 @@ class Writing:
             return
         with disk.translated(f"remove ingest {self._ingest.name}"):
             await self._threads.run(self._ingest.discard)
+
+
+def _unlink(path: str) -> None:
+    os.unlink(path)
+    faults.reach("content.remove.unlinked")
 
 
 def _names(directory: str) -> list[str]:

@@ -23,7 +23,7 @@ from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.quoting import quote
 
-faults.declare("content.ingest.reserved")
+faults.declare("content.ingest.reserved", "content.remove.aborted")
 
 INGEST_LIFE_NS: Final = 24 * 3_600 * 1_000_000_000
 """How long an ingest that no lease holds waits for its writer to come back."""
@@ -171,7 +171,9 @@ class ContentStore:
                 self._leases.detach(tx, namespace, lease, kinds.INGESTS, ref)
             return row.backend
 
-        await self.backend.discard(await self._database.write(forget, what=f"abort ingest {ref}"))
+        name = await self._database.write(forget, what=f"abort ingest {ref}")
+        faults.reach("content.remove.aborted")
+        await self.backend.discard(name)
 
     @asynccontextmanager
     async def ingest(

@@ -23,7 +23,9 @@ from pycontainerd.snapshots import trees
 from pycontainerd.snapshots.tree_work import Trees
 from pycontainerd.threads import Threads
 
-faults.declare("snapshots.directory.made", "snapshots.directory.named")
+faults.declare(
+    "snapshots.directory.made", "snapshots.directory.named", "snapshots.remove.hidden", "snapshots.remove.swept"
+)
 
 _MODE: Final = 0o700
 
@@ -135,6 +137,7 @@ class Directories:
         hidden = os.path.join(self._parent, f"rm-{number}")
         with suppress(FileNotFoundError):
             os.rename(self.path(number), hidden)
+        faults.reach("snapshots.remove.hidden")
         return hidden
 
     async def sweep(self, numbers: Callable[[], Awaitable[set[int]]]) -> None:
@@ -147,6 +150,7 @@ class Directories:
                 continue
             with translated(f"remove snapshot directory {os.path.join(self._parent, name)}"):
                 await self._trees.remove(os.path.join(self._parent, name))
+                faults.reach("snapshots.remove.swept")
 
 
 def make_exactly(directory: str, mode: int) -> None:

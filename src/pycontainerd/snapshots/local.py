@@ -19,7 +19,12 @@ from pycontainerd.snapshots.tree_work import Trees
 from pycontainerd.system.syncfs import syncfs
 from pycontainerd.threads import Threads
 
-faults.declare("snapshots.prepare.recorded", "snapshots.commit.synced", "snapshots.commit.recorded")
+faults.declare(
+    "snapshots.prepare.recorded",
+    "snapshots.commit.synced",
+    "snapshots.commit.recorded",
+    "snapshots.remove.forgotten",
+)
 
 
 class Layout(Protocol):
@@ -154,6 +159,7 @@ class LocalSnapshotter:
         number = await self._records.database.write(
             lambda tx: self._records.remove(tx, key), what=f"remove snapshot {key}"
         )
+        faults.reach("snapshots.remove.forgotten")
         if self._removes_at_once:
             await self._directories.remove(number)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pycontainerd.metadata.database import Database
     from pycontainerd.snapshots.backend import Snapshotter
 
-faults.declare("snapshots.reserved", "snapshots.collect.listed")
+faults.declare("snapshots.reserved", "snapshots.collect.listed", "snapshots.remove.recorded")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -256,6 +256,7 @@ class SnapshotStore:
             tx.after_commit(lambda: self._events.publish(namespace, "/snapshot/remove", event))
 
         await self._database.write(forget, what=f"remove snapshot {key}")
+        faults.reach("snapshots.remove.recorded")
 
     async def stat(self, namespace: str, key: str) -> Info:
         """Raises NotFound."""

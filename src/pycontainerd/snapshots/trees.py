@@ -16,8 +16,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from pycontainerd import faults
 from pycontainerd.snapshots.model import Usage
 from pycontainerd.system.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
+
+faults.declare("snapshots.remove.partly")
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _INSIDE: Final = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
@@ -153,6 +156,7 @@ def remove(root: str, most: int | None = None) -> None:
         for step in walk(root):
             if isinstance(step, Left):
                 os.rmdir(step.name, dir_fd=step.fd)
+                faults.reach("snapshots.remove.partly")
                 continue
             budget.take(len(step.entries))
             for entry in step.entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.leases import v1_pb2 as leases_pb2
 from pycontainerd.api.containerd.services.snapshots import v1_pb2 as pb
 from pycontainerd.clock import SystemClock
+from pycontainerd.errors import AlreadyExists
 from pycontainerd.ids import RandomIds
 from pycontainerd.leases.service import LeasesService
 from pycontainerd.leases.store import LeaseStore
@@ -40,14 +41,16 @@ Mounts = Sequence[types_pb2.Mount]
 class Snapshotter:
     """One snapshotter, seen from one namespace."""
 
-    def __init__(self, asker: Asker, name: str, namespace: str, directory: Path) -> None:
+    def __init__(self, asker: Asker, name: str, namespace: str, directory: Path, *, lease: str = LEASE) -> None:
         self.name = name
         self.namespace = namespace
         self._asker = asker
         self._directory = directory
+        self._lease = lease
         self._numbers = itertools.count()
         # What no container needs would be collected under the test's hands.
-        asker.ask(LEASES, "create", leases_pb2.CreateRequest(id=LEASE), namespace=namespace)
+        with suppress(AlreadyExists):
+            asker.ask(LEASES, "create", leases_pb2.CreateRequest(id=lease), namespace=namespace)
 
     def prepare(self, key: str, parent: str = "", labels: Mapping[str, str] | None = None) -> Mounts:
         request = pb.PrepareSnapshotRequest(snapshotter=self.name, key=key, parent=parent, labels=labels or {})
@@ -124,7 +127,7 @@ class Snapshotter:
         return files
 
     def _ask(self, method: str, request: Message) -> Any:
-        return self._asker.ask(CONTRACT, method, request, namespace=self.namespace, lease=LEASE)
+        return self._asker.ask(CONTRACT, method, request, namespace=self.namespace, lease=self._lease)
 
 
 @contextmanager

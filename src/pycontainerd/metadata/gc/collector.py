@@ -21,7 +21,7 @@ from pycontainerd.metadata.gc.sweep import Removed, sweep
 
 _log: Final = logging.getLogger(__name__)
 
-faults.declare("gc.marked", "gc.swept")
+faults.declare("gc.marked", "gc.batch", "gc.swept", "gc.collected")
 
 
 class Collectable(Protocol):
@@ -71,6 +71,7 @@ class Collector:
             removed, spared = await self._collect_database()
             pause_s = self._clock.monotonic() - began
             await self._collect_backends()
+            faults.reach("gc.collected")
             _log.debug("garbage collected", extra={"fields": {"d": f"{pause_s:.6f}s", "removed": removed}})
             return Stats(pause_s, removed, spared)
 
@@ -88,6 +89,7 @@ class Collector:
             for batch in dying.batches:
                 gone = await database.write(partial(sweep, dying=dying, batch=batch), what="collect", quiet=True)
                 removed += len(gone)
+                faults.reach("gc.batch")
                 self._told(gone)
             faults.reach("gc.swept")
             return removed, found - removed
