@@ -152,6 +152,12 @@ class TaskApi:
         request = task_pb2.UpdateTaskRequest(id=id_, resources=_any(resources), annotations=annotations)
         await self._call("update", request)
 
+    async def checkpoint(self, id_: str, path: str, options: Payload | None) -> None:
+        request = task_pb2.CheckpointTaskRequest(id=id_, path=path)
+        if options is not None:
+            request.options.CopyFrom(_any(options))
+        await self._call("checkpoint", request)
+
     async def wait(self, id_: str, exec_id: str) -> Exit:
         response = await self._call("wait", task_pb2.WaitRequest(id=id_, exec_id=exec_id))
         return Exit(0, response.exit_status, exited_at_ns(response))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,17 +48,30 @@ class Checkpoint:
         wanted = [flag for flag, on in flags.items() if on]
         for namespace in parsed.empty_namespaces:
             wanted += ["--empty-ns", namespace]
-        return cls(parsed.image_path or path, parsed.work_path, parsed.exit, tuple(wanted))
+        return cls(path, parsed.work_path, parsed.exit, tuple(wanted))
 
 
-def default_work(bundle: str) -> str:
-    """Where criu works if the request names no place; removed afterwards."""
-    return os.path.join(os.path.realpath(os.path.join(bundle, "work")), "criu-work")
+@contextlib.contextmanager
+def working(bundle: str, how: Checkpoint) -> Iterator[str]:
+    """Where criu works; removed with the block if the request names no place."""
+    work = how.work_path or os.path.join(bundle, "work", "criu-work")
+    try:
+        yield work
+    finally:
+        if not how.work_path:
+            shutil.rmtree(work, ignore_errors=True)
 
 
-def checkpoint_arguments(request: CreateTask, how: Checkpoint) -> list[str]:
+def keep_log(bundle: str, work: str) -> str:
+    """The path at which the log of a dump that failed outlives it, if criu has written one."""
+    path = os.path.join(bundle, "criu-dump.log")
+    with contextlib.suppress(OSError):
+        shutil.copyfile(os.path.join(work, "dump.log"), path)
+    return path
+
+
+def checkpoint_arguments(request: CreateTask, how: Checkpoint, work: str) -> list[str]:
     """`runc checkpoint …`"""
-    work = how.work_path or default_work(request.bundle)
     arguments = ["checkpoint", "--image-path", how.path, "--work-path", work, *how.flags]
     if not how.exit:
         arguments.append("--leave-running")

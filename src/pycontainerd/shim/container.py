@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ from pycontainerd.mounts.mounting import mount_one, unmount_recursive
 from pycontainerd.quoting import quote
 from pycontainerd.shim import exec_fifo, exit_record, spec, steps
 from pycontainerd.shim import options as runc_options
-from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, default_work, restore_arguments
+from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, keep_log, restore_arguments, working
 from pycontainerd.shim.execs import Execs, read_pid
 from pycontainerd.shim.host import Host
 from pycontainerd.shim.oom import OomWatch
@@ -412,13 +411,12 @@ class Container:
         """Writes the container's state to a directory."""
         async with self.init.lock:
             self.init.check("checkpoint")
-            try:
-                await self.runc.run(*checkpoint_arguments(self.request, how))
-            except RuncFailed as error:
-                raise error.because("OCI runtime checkpoint failed") from error
-            finally:
-                if not how.work_path:
-                    shutil.rmtree(default_work(self.bundle), ignore_errors=True)
+            with working(self.bundle, how) as work:
+                try:
+                    await self.runc.run(*checkpoint_arguments(self.request, how, work))
+                except RuncFailed as error:
+                    log = keep_log(self.bundle, work)
+                    raise Unknown(f"{error.message.splitlines()[0]} path= {log}") from error
 
     def _created_event(self) -> events_pb2.TaskCreate:
         stdio = self.request.stdio

@@ -19,6 +19,8 @@ class ContainerView:
     options: Payload | None
     spec: bytes
     sandbox: str
+    spec_type: str = ""
+    """The type URL of the spec."""
 
 
 class Containers(Protocol):
@@ -78,6 +80,9 @@ class NewTask:
     runtime: str = ""
     api_address: str = ""
     api_version: int = 0
+    unpack: Callable[[str], Awaitable[None]] | None = None
+    """Makes the directory that it is told, and fills it with the checkpoint to restore from, if that is not a directory
+    yet."""
 
 
 @dataclass(frozen=True, slots=True)

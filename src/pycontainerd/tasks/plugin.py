@@ -18,6 +18,7 @@ from pycontainerd.runtime.told import note_told
 from pycontainerd.sandboxes import codec
 from pycontainerd.sandboxes.store import SandboxStore
 from pycontainerd.tasks.activated import ActivatedRootfs
+from pycontainerd.tasks.checkpointing import Checkpoints
 from pycontainerd.tasks.explaining import TaskJournalsService
 from pycontainerd.tasks.info import InformativeTasks
 from pycontainerd.tasks.model import ContainerView
@@ -44,6 +45,7 @@ class StoredContainers:
             options=Payload(options.type_url, options.value) if options is not None else None,
             spec=record.spec.value if record.spec is not None else b"",
             sandbox=record.sandbox,
+            spec_type=record.spec.type_url if record.spec is not None else "",
         )
 
     def require(self, namespace: str, id_: str) -> None:
@@ -117,7 +119,9 @@ async def tasks_service(init: Init) -> Tasks:
 @plugin(types.GRPC, "tasks", requires=[types.SERVICE])
 async def tasks(init: Init) -> tuple[Service, ...]:
     store: Tasks = init.plugins.by_id(types.SERVICE, "tasks-service")
-    return TasksService(store), TaskJournalsService(store)
+    content = init.plugins.single(types.METADATA).content
+    checkpoints = Checkpoints(store, content, lambda: init.plugins.by_id(types.DIFFER, "walking"))
+    return TasksService(store, checkpoints), TaskJournalsService(store)
 
 
 async def _tell(tasks: Tasks, recovery: Recovery) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -11,12 +12,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.api.containerd.services.tasks import v1_pb2 as tasks_pb2
+from pycontainerd.api.containerd.types_pb2 import Descriptor as Wire
 from pycontainerd.api.containerd.v1 import types_pb2 as process_pb2
 from pycontainerd.errors import InvalidArgument, Unknown
+from pycontainerd.oci.image import Descriptor
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.service import Service
 from pycontainerd.runtime.model import Exit, Payload, RootfsMount, State, Stdio
-from pycontainerd.tasks import checkpoints, metrics
+from pycontainerd.tasks import checkpoints as requested
+from pycontainerd.tasks import metrics
+from pycontainerd.tasks.checkpointing import Checkpoints
 from pycontainerd.tasks.model import NewTask
 from pycontainerd.tasks.store import Tasks
 
@@ -28,25 +33,32 @@ class TasksService(Service):
 
     contract = tasks_pb2.DESCRIPTOR.services_by_name["Tasks"]
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, checkpoints: Checkpoints) -> None:
         self._tasks = tasks
+        self._checkpoints = checkpoints
 
     async def create(self, request: tasks_pb2.CreateTaskRequest, call: Call) -> tasks_pb2.CreateTaskResponse:
         namespace, id_ = call.namespace, request.container_id
         container = await self._tasks.container(namespace, id_)
         options = _options(request, container.runtime)
+        checkpoint = requested.source(request, options)
+        if isinstance(checkpoint, Descriptor):
+            self._checkpoints.require(namespace, checkpoint)
         task = NewTask(
             id=id_,
             rootfs=tuple(
                 RootfsMount(mount.type, mount.source, mount.target, tuple(mount.options)) for mount in request.rootfs
             ),
             stdio=_stdio(request),
-            checkpoint=checkpoints.directory(request, options),
+            checkpoint=checkpoint if isinstance(checkpoint, str) else "",
             # The options of the container hold when those of the task are empty.
             options=_payload(request.options) if request.options.value else None,
             runtime=request.runtime_path,
             api_address=request.task_api_address or options.task_api_address,
             api_version=request.task_api_version or options.task_api_version,
+            unpack=partial(self._checkpoints.unpack, namespace, checkpoint)
+            if isinstance(checkpoint, Descriptor)
+            else None,
         )
         pid = await self._tasks.create(namespace, container, task)
         return tasks_pb2.CreateTaskResponse(container_id=id_, pid=pid)
@@ -125,6 +137,19 @@ class TasksService(Service):
         )
         return Empty()
 
+    async def checkpoint(
+        self, request: tasks_pb2.CheckpointTaskRequest, call: Call
+    ) -> tasks_pb2.CheckpointTaskResponse:
+        namespace, id_ = call.namespace, request.container_id
+        container = await self._tasks.container(namespace, id_)
+        await self._tasks.shim(namespace, id_)
+        image_path = requested.image_path(request, container.runtime)
+        options = _payload(request.options) if request.HasField("options") else None
+        spec = AnyMessage(type_url=container.spec_type, value=container.spec).SerializeToString()
+        kept = await self._checkpoints.take(namespace, id_, options, image_path, spec=spec, lease=call.lease)
+        descriptors = [Wire(media_type=it.media_type, digest=it.digest, size=it.size) for it in kept]
+        return tasks_pb2.CheckpointTaskResponse(descriptors=descriptors)
+
     async def metrics(self, request: tasks_pb2.MetricsRequest, call: Call) -> tasks_pb2.MetricsResponse:
         namespace = call.namespace
         response = tasks_pb2.MetricsResponse()
@@ -140,7 +165,7 @@ def _options(request: tasks_pb2.CreateTaskRequest, runtime: str) -> runc_pb2.Opt
         return runc_pb2.Options()
     name = request.options.type_url.rpartition("/")[2]
     if name != RUNC_OPTIONS:
-        if not checkpoints.is_known_type(name):
+        if not requested.is_known_type(name):
             raise Unknown(f"type with url {request.options.type_url}: not found")
         raise Unknown(f"invalid task create option for {runtime}")
     try:

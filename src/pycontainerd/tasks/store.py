@@ -38,6 +38,9 @@ _LOG: Final = logging.getLogger(__name__)
 ALLOWED_MOUNTS: Final = "containerd.io/runtime-allow-mounts"
 """The annotation by which a shim tells types of mounts that are left to it, separated by commas."""
 
+CHECKPOINT: Final = "checkpoint"
+"""In the work directory of a task, what it was restored from."""
+
 DEFAULT_RUNTIME: Final = "io.containerd.runc.v2"
 
 
@@ -130,13 +133,14 @@ class Tasks:
         manager = self.manager
         faults.reach("tasks.create.started")
         try:
+            checkpoint = await self._unpacked(shim, task)
             with steps.step(shim.bundle.path, "create", by=steps.DAEMON):
                 pid = await shim.api.create(
                     task.id,
                     shim.bundle.path,
                     rootfs=rootfs,
                     stdio=task.stdio,
-                    checkpoint=task.checkpoint,
+                    checkpoint=checkpoint,
                     options=task.options or container.options,
                 )
         except BaseException as error:
@@ -148,24 +152,33 @@ class Tasks:
         manager.keep(shim)
         return _Created(shim, pid)
 
+    async def _unpacked(self, shim: Shim, task: NewTask) -> str:
+        """The directory of the checkpoint that *task* begins from, nothing if it does not."""
+        if task.unpack is None:
+            return task.checkpoint
+        directory = os.path.join(shim.bundle.work, CHECKPOINT)
+        with steps.step(shim.bundle.path, "unpack checkpoint", by=steps.DAEMON):
+            await task.unpack(directory)
+        return directory
+
     async def delete(self, namespace: str, id_: str) -> Exit:
         """Deletes a task that is created or stopped, and ends its shim: how it ended.
 
         Raises NotFound, or what the shim answers if the task is in another state.
         """
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         return await self._end(shim, "failed to delete task")
 
     async def delete_process(self, namespace: str, id_: str, exec_id: str) -> Exit:
         """Deletes an exec that is created or stopped, or the task if *exec_id* is empty."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         if not exec_id:
             return await self._end(shim, "")
         return await shim.api.delete(id_, exec_id)
 
     async def start(self, namespace: str, id_: str, exec_id: str) -> int:
         """Starts the task or one of its execs: the pid."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         try:
             return await shim.api.start(id_, exec_id)
         except ConnectionClosed:
@@ -175,7 +188,7 @@ class Tasks:
 
     async def state(self, namespace: str, id_: str, exec_id: str) -> State:
         """The state of the task or an exec. Raises NotFound also when the shim has just died, DeadlineExceeded."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         try:
             return await shim.api.state(id_, exec_id, timeout_s=self.manager.timeouts.state_s)
         except ConnectionClosed:
@@ -193,7 +206,7 @@ class Tasks:
 
     async def add_exec(self, namespace: str, id_: str, exec_id: str, stdio: Stdio, process: Payload) -> None:
         """Adds a process that `start` starts. Raises InvalidArgument for a bad id, AlreadyExists."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         try:
             check_identifier(exec_id)
         except InvalidArgument as error:
@@ -201,12 +214,12 @@ class Tasks:
         await shim.api.exec(id_, exec_id, stdio, process)
 
     async def kill(self, namespace: str, id_: str, exec_id: str, signal: int, *, all_: bool) -> None:
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         await shim.api.kill(id_, exec_id, signal, all_=all_)
 
     async def wait(self, namespace: str, id_: str, exec_id: str) -> Exit:
         """Waits for the end of the task or an exec. Raises what the connection ends with if the shim dies."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         try:
             return await self.manager.end_of(shim, exec_id)
         except ConnectionClosed:
@@ -215,24 +228,24 @@ class Tasks:
             raise
 
     async def pause(self, namespace: str, id_: str) -> None:
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         await shim.api.pause(id_)
 
     async def resume(self, namespace: str, id_: str) -> None:
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         await shim.api.resume(id_)
 
     async def pids(self, namespace: str, id_: str) -> list[ProcessInfo]:
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         return await shim.api.pids(id_)
 
     async def resize_pty(self, namespace: str, id_: str, exec_id: str, width: int, height: int) -> None:
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         await shim.api.resize_pty(id_, exec_id, width, height)
 
     async def close_io(self, namespace: str, id_: str, exec_id: str, *, stdin: bool) -> None:
         """Closes the stdin of a process, if that is what is asked. Raises NotFound for an unknown exec in any case."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         if stdin:
             await shim.api.close_stdin(id_, exec_id)
         elif exec_id:
@@ -240,7 +253,7 @@ class Tasks:
 
     async def update(self, namespace: str, id_: str, resources: Payload, annotations: dict[str, str]) -> None:
         """Changes the resources of a task."""
-        shim = await self._shim(namespace, id_)
+        shim = await self.shim(namespace, id_)
         await shim.api.update(id_, resources, annotations)
 
     async def statistics(self, namespace: str, wanted: Callable[[str], bool]) -> list[Statistics]:
@@ -292,7 +305,7 @@ class Tasks:
         await self.recovered.wait()
         return container
 
-    async def _shim(self, namespace: str, id_: str) -> Shim:
+    async def shim(self, namespace: str, id_: str) -> Shim:
         """The shim of a task whose container has a record. Raises NotFound for either."""
         self._containers.require(namespace, id_)
         await self.recovered.wait()

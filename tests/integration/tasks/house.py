@@ -41,6 +41,7 @@ from pycontainerd.runtime.recovery import Recovery
 from pycontainerd.runtime.spawned import OurShims
 from pycontainerd.runtime.told import note_told
 from pycontainerd.spawner.aio import Spawner
+from pycontainerd.tasks.checkpointing import Checkpoints
 from pycontainerd.tasks.model import ContainerView
 from pycontainerd.tasks.service import TasksService
 from pycontainerd.tasks.store import Tasks
@@ -128,6 +129,21 @@ class Place:
         )
 
 
+class NoContent:
+    """A content store without blobs."""
+
+    def has(self, namespace: str, digest: str) -> bool:
+        return False
+
+    def ingest(self, namespace: str, ref: str, *, lease: str | None) -> Any:
+        raise AssertionError(f"{ref} is to be stored")
+
+
+def refuse() -> Any:
+    """There is no differ in a house."""
+    raise AssertionError("a differ is needed")
+
+
 class House:
     """The services on a place, while they run."""
 
@@ -136,7 +152,7 @@ class House:
         self.exchange = exchange
         self.tasks = tasks
         self.recovery = recovery
-        self.service = TasksService(tasks)
+        self.service = TasksService(tasks, Checkpoints(tasks, NoContent(), refuse))
 
     @classmethod
     @asynccontextmanager
