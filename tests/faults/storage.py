@@ -108,7 +108,7 @@ class Killable:
         Returns what *work* told: what the daemon has acknowledged.
         """
         (self._points / point).touch()
-        acknowledged = []
+        acknowledged: list[str] = []
         with suppress(Unavailable):
             acknowledged += work()
         assert self.daemon.process is not None

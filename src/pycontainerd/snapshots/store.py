@@ -7,6 +7,7 @@ reserved row, which is dropped at the next start, and then what the backend made
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -70,7 +71,8 @@ class SnapshotStore:
         self._leases = leases
         self._events = events
         self._rows = Rows(name)
-        self._adopting: set[str] = set()
+        self._adoption = asyncio.Lock()
+        """Held while the backend's snapshot of nobody gets a row, or is removed."""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -156,24 +158,25 @@ class SnapshotStore:
         lease: str | None,
     ) -> None:
         """Gives the namespace the committed snapshot that the backend has for *target*."""
+        async with self._adoption:
+            backend = await self._find_target(namespace, target, reserved, parent)
+
+            def record(tx: Transaction) -> None:
+                self._hold(tx, namespace, lease, target)
+                kept = {key: value for key, value in said.items() if key != model.LABEL_TARGET}
+                self._rows.insert(tx, namespace, target, backend=backend, parent=parent, said=kept, reserved=False)
+
+            await self._database.write(record, what=f"adopt snapshot {target}")
+
+    async def _find_target(self, namespace: str, target: str, reserved: _Reserved, parent: str) -> str:
+        """What the backend calls the committed snapshot that it has for *target*."""
         found = await self.backend.find_committed(model.LABEL_TARGET, target, namespace)
         if not found:
             raise NotFound(f"target snapshot {quote(target)} in backend")
         fitting = [info for info in found if info.parent == reserved.parent]
         if not fitting:
             raise InvalidArgument(f"target snapshot {quote(target)} has another parent than {quote(parent)}")
-        backend = fitting[0].name
-
-        def record(tx: Transaction) -> None:
-            self._hold(tx, namespace, lease, target)
-            kept = {key: value for key, value in said.items() if key != model.LABEL_TARGET}
-            self._rows.insert(tx, namespace, target, backend=backend, parent=parent, said=kept, reserved=False)
-
-        self._adopting.add(backend)
-        try:
-            await self._database.write(record, what=f"adopt snapshot {target}")
-        finally:
-            self._adopting.discard(backend)
+        return fitting[0].name
 
     async def commit(
         self,
@@ -327,9 +330,14 @@ class SnapshotStore:
         faults.reach("snapshots.collect.listed")
         needed = await self._database.read(self._rows.backends)
         for key in keys:
-            if key not in needed and key not in self._adopting and not self._is_needed(key):
-                await _tried(partial(self.backend.remove, key), f"remove snapshot {key}")
+            if key not in needed:
+                await self._remove_unneeded(key)
         await _tried(self.backend.cleanup, f"clean up snapshotter {self.name}")
+
+    async def _remove_unneeded(self, key: str) -> None:
+        async with self._adoption:
+            if not self._is_needed(key):
+                await _tried(partial(self.backend.remove, key), f"remove snapshot {key}")
 
     def _is_needed(self, backend: str) -> bool:
         with self._database.reading() as connection:

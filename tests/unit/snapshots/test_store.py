@@ -129,6 +129,56 @@ def test_a_layer_that_the_backend_has_is_adopted_instead_of_prepared(scratch: Pa
     run(scratch, body)
 
 
+class Looking(Remote):
+    """A backend that is slow to find and to remove."""
+
+    def __init__(self, known: Sequence[Info]) -> None:
+        super().__init__(known, AlreadyExists("known"))
+        self.busy, self.done = asyncio.Event(), asyncio.Event()
+
+    async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
+        found = await super().find_committed(label, value, namespace)
+        self.busy.set()
+        await self.done.wait()
+        return found
+
+    async def remove(self, key: str) -> None:
+        self.busy.set()
+        await self.done.wait()
+        await super().remove(key)
+
+
+@pytest.mark.parametrize("adopts_first", [True, False])
+def test_a_layer_is_adopted_or_collected_never_both(scratch: Path, *, adopts_first: bool) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        backend = Looking([remote("theirs")])
+        store = over(backend, database, leases, events)
+
+        async def adopt() -> str:
+            try:
+                await store.prepare("ns", "key", "", {LABEL_TARGET: "layer"}, lease="l")
+            except Error as error:
+                return type(error).__name__
+            return "prepared"
+
+        async with asyncio.TaskGroup() as group:
+            works = [adopt, store.collect] if adopts_first else [store.collect, adopt]
+            tasks = []
+            for work in works:
+                tasks.append(group.create_task(work()))
+                await backend.busy.wait()
+            # Time for the second to come as far as it can.
+            await database.read(lambda connection: None)
+            backend.done.set()
+        answer = tasks[0 if adopts_first else 1].result()
+        assert answer == ("AlreadyExists" if adopts_first else "NotFound")
+        assert ("theirs" in backend.known) == adopts_first
+        if adopts_first:
+            assert (await store.stat("ns", "layer")).name == "layer"
+
+    run(scratch, body)
+
+
 @pytest.mark.parametrize(
     ("known", "labels", "kind"),
     [
