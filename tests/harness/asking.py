@@ -18,7 +18,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from pycontainerd.rpc.call import Call
-from pycontainerd.rpc.service import Service, methods_of
+from pycontainerd.rpc.service import Method, Service, methods_of
 from pycontainerd.rpc.status import from_status, to_status
 
 DEADLINE_S = 60
@@ -47,8 +47,14 @@ class InProcess:
         function = getattr(self._services[contract.full_name], method)
         call = Call(wire.path, metadata=_headers(namespace, lease))
         if wire.server_streaming:
-            return self._runner.run(_collected(function(request, call)))
-        return self._runner.run(function(request, call))
+            replies = self._runner.run(_collected(function(request, call)))
+            return [_decoded(wire, reply) for reply in replies]
+        return _decoded(wire, self._runner.run(function(request, call)))
+
+
+def _decoded(method: Method, reply: Any) -> Any:
+    """A reply as a message, though the service answered its bytes."""
+    return method.response.FromString(reply) if isinstance(reply, bytes) else reply
 
 
 class OverSocket:

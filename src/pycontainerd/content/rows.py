@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from pycontainerd.content import codec
 from pycontainerd.content.model import BlobInfo, Digest
 from pycontainerd.errors import Internal
 from pycontainerd.metadata import kinds, labels, objects
+from pycontainerd.metadata.filters.sql import Columns, Where
 from pycontainerd.metadata.references import ROOT_WHOLE, Edge
 from pycontainerd.metadata.transaction import Transaction
-
-PAGE: Final = 100
-"""Blobs that one question brings: what one message of a listing holds."""
 
 EXPECTED: Final = "expected"
 """The origin of the edge by which an ingest holds the blob that it shares."""
 
 _BLOB: Final = """
 SELECT objects.id, blobs.size, objects.created_ns, objects.updated_ns
+FROM objects JOIN blobs ON blobs.id = objects.id
+WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
+  AND objects.kind = 'content' AND objects.name = ? AND objects.reserved = 0
+"""
+_WIRE: Final = """
+SELECT blobs.wire
 FROM objects JOIN blobs ON blobs.id = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
   AND objects.kind = 'content' AND objects.name = ? AND objects.reserved = 0
@@ -32,18 +39,14 @@ WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind =
   AND objects.kind = 'content' AND objects.name = ? AND objects.reserved = 0
 """
 _PAGE: Final = """
-SELECT objects.id, objects.name, blobs.size, objects.created_ns, objects.updated_ns
-FROM objects JOIN blobs ON blobs.id = objects.id
+SELECT objects.name, blobs.wire
+FROM objects CROSS JOIN blobs ON blobs.id = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
   AND objects.kind = 'content' AND objects.name > ? AND objects.reserved = 0
-ORDER BY objects.name LIMIT ?
 """
-_PAGE_LABELS: Final = """
-SELECT labels.owner, labels.key, labels.value
-FROM objects CROSS JOIN labels ON labels.owner = objects.id
-WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
-  AND objects.kind = 'content' AND objects.name > ? AND objects.name <= ? AND objects.reserved = 0
-"""
+COLUMNS: Final = Columns({("digest",): "objects.name"}, always=frozenset({"objects.name"}), whole=True)
+"""Where filters find what they ask of a blob."""
+
 _KNOWN: Final = "SELECT size FROM blobs WHERE digest = ? LIMIT 1"
 _SHAREABLE: Final = """
 SELECT blobs.size
@@ -99,26 +102,54 @@ def size_of(connection: sqlite3.Connection, namespace: str, digest: Digest) -> i
     return None if row is None else int(row[0])
 
 
-def blobs_after(connection: sqlite3.Connection, namespace: str, name: str) -> list[BlobInfo]:
-    """The next PAGE blobs behind the digest *name*, in the order of digests."""
-    rows = connection.execute(_PAGE, (namespace, name, PAGE)).fetchall()
-    if not rows:
-        return []
-    found: dict[int, dict[str, str]] = {}
-    for owner, key, value in connection.execute(_PAGE_LABELS, (namespace, name, rows[-1][1])):
-        found.setdefault(owner, {})[key] = value
-    return [
-        BlobInfo(Digest(*digest.split(":", 1)), size, created_ns, updated_ns, found.get(id_, {}))
-        for id_, digest, size, created_ns, updated_ns in rows
-    ]
+def blobs_after(
+    connection: sqlite3.Connection, namespace: str, name: str, count: int, condition: Where
+) -> list[tuple[str, bytes]]:
+    """The next *count* blobs behind the digest *name* that meet *condition*, in the order of digests: each one's digest
+    and what is sent of it.
+    """
+    sql = f"{_PAGE} AND {condition.sql} ORDER BY objects.name LIMIT ?"
+    rows = connection.execute(sql, (namespace, name, *condition.arguments, count)).fetchall()
+    return [(digest, wire or _wire(connection, namespace, digest)) for digest, wire in rows]
 
 
-def insert_blob(tx: Transaction, namespace: str, digest: Digest, size: int) -> int | None:
-    """Makes the row of a blob; None if *namespace* has it already."""
-    id_ = objects.insert(tx, namespace, kinds.CONTENT, str(digest))
-    if id_ is not None:
-        tx.execute("INSERT INTO blobs (id, digest, size) VALUES (?, ?, ?)", (id_, str(digest), size))
-    return id_
+def find_wire(connection: sqlite3.Connection, namespace: str, digest: str) -> bytes | None:
+    """What is sent of a blob; None if *namespace* has none of that digest."""
+    row = connection.execute(_WIRE, (namespace, digest)).fetchone()
+    return None if row is None else row[0] or _wire(connection, namespace, digest)
+
+
+def _wire(connection: sqlite3.Connection, namespace: str, digest: str) -> bytes:
+    """What is sent of a blob whose row an earlier version wrote."""
+    found = find_blob(connection, namespace, Digest(*digest.split(":", 1)))
+    if found is None:
+        raise Internal(f"content {digest} went while it was read")
+    return codec.encode(found[1])
+
+
+def decode(wire: bytes) -> BlobInfo:
+    """What is known of the blob of which *wire* is sent."""
+    return codec.decode(wire)
+
+
+def insert_blob(tx: Transaction, namespace: str, digest: Digest, size: int, said: Mapping[str, str]) -> bool:
+    """Makes the rows of a blob with the labels *said*; False if *namespace* has it already."""
+    name = str(digest)
+    id_ = objects.insert(tx, namespace, kinds.CONTENT, name)
+    if id_ is None:
+        return False
+    kept = labels.add(tx, id_, kinds.CONTENT, said)
+    wire = codec.encode(BlobInfo(digest, size, tx.now_ns, tx.now_ns, kept))
+    tx.execute("INSERT INTO blobs (id, digest, size, wire) VALUES (?, ?, ?, ?)", (id_, name, size, wire))
+    return True
+
+
+def relabel_blob(tx: Transaction, id_: int, info: BlobInfo, said: Mapping[str, str]) -> BlobInfo:
+    """Makes *said* the labels of the blob *info* of that row. Returns what is known of it now."""
+    changed = replace(info, updated_ns=tx.now_ns, labels=labels.replace(tx, id_, said))
+    tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (tx.now_ns, id_))
+    tx.execute("UPDATE blobs SET wire = ? WHERE id = ?", (codec.encode(changed), id_))
+    return changed
 
 
 def shared_size(connection: sqlite3.Connection, digest: str, *, isolated: bool) -> int | None:

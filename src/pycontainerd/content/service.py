@@ -8,10 +8,12 @@ from typing import ClassVar, Final
 from google.protobuf.empty_pb2 import Empty
 
 from pycontainerd.api.containerd.services.content import v1_pb2 as pb
-from pycontainerd.content.model import BlobInfo, Digest, IngestStatus, InvalidDigest
+from pycontainerd.content import codec
+from pycontainerd.content.model import Digest, IngestStatus, InvalidDigest
 from pycontainerd.content.store import ContentStore
 from pycontainerd.content.write_stream import WriteStream
 from pycontainerd.errors import InvalidArgument, OutOfRange, Unknown
+from pycontainerd.metadata.joining import joined
 from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.quoting import quote
 from pycontainerd.rpc.call import Call
@@ -33,20 +35,19 @@ class ContentService(Service):
     def __init__(self, store: ContentStore) -> None:
         self._store = store
 
-    async def info(self, request: pb.InfoRequest, call: Call) -> pb.InfoResponse:
-        digest = _validated(request.digest)
-        return pb.InfoResponse(info=_info(self._store.info(call.namespace, digest)))
+    async def info(self, request: pb.InfoRequest, call: Call) -> bytes:
+        return joined([self._store.info_wire(call.namespace, _validated(request.digest))])
 
-    async def update(self, request: pb.UpdateRequest, call: Call) -> pb.UpdateResponse:
+    async def update(self, request: pb.UpdateRequest, call: Call) -> bytes:
         if not request.HasField("info"):
             raise InvalidArgument("update content: info must be set")
         digest = _validated(request.info.digest)
         info = await self._store.update(call.namespace, digest, request.info.labels, request.update_mask.paths)
-        return pb.UpdateResponse(info=_info(info))
+        return joined([codec.encode(info)])
 
-    async def list(self, request: pb.ListContentRequest, call: Call) -> AsyncIterator[pb.ListContentResponse]:
-        async for batch in self._store.list_blobs(call.namespace, request.filters):
-            yield pb.ListContentResponse(info=[_info(info) for info in batch])
+    async def list(self, request: pb.ListContentRequest, call: Call) -> AsyncIterator[bytes]:
+        async for wires in self._store.list_wire(call.namespace, request.filters):
+            yield joined(wires)
 
     async def delete(self, request: pb.DeleteContentRequest, call: Call) -> Empty:
         await self._store.delete(call.namespace, _parsed(request.digest), call.lease)
@@ -111,16 +112,6 @@ def _parsed(text: str, *, context: str = "") -> Digest:
         return Digest.parse(text)
     except InvalidDigest as error:
         raise InvalidArgument(context + error.message, bare=True) from None
-
-
-def _info(info: BlobInfo) -> pb.Info:
-    return pb.Info(
-        digest=str(info.digest),
-        size=info.size,
-        created_at=to_timestamp(info.created_ns),
-        updated_at=to_timestamp(info.updated_ns),
-        labels=info.labels,
-    )
 
 
 def _status(status: IngestStatus) -> pb.Status:

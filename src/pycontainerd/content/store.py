@@ -6,6 +6,7 @@ files later: a deleted blob's file is taken by the collector when no namespace n
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -20,6 +21,7 @@ from pycontainerd.content.writer import IngestLocked, Leases, Lock, Locks, Publi
 from pycontainerd.errors import AlreadyExists, InvalidArgument, NotFound
 from pycontainerd.metadata import fieldmask, filters, kinds, labels, objects
 from pycontainerd.metadata.database import Database
+from pycontainerd.metadata.listing import paged
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.quoting import quote
 
@@ -63,6 +65,14 @@ class ContentStore:
             raise NotFound(f"content digest {digest}")
         return found[1]
 
+    def info_wire(self, namespace: str, digest: Digest) -> bytes:
+        """Like `info`, as it is sent."""
+        with self._database.reading() as connection:
+            wire = rows.find_wire(connection, namespace, str(digest))
+        if wire is None:
+            raise NotFound(f"content digest {digest}")
+        return wire
+
     def reader(self, namespace: str, digest: Digest) -> Blob:
         """The open blob *digest*, to be used in a `with`. Raises NotFound."""
         with self._database.reading() as connection:
@@ -79,24 +89,32 @@ class ContentStore:
             return await blob.read(0, blob.size)
 
     async def list_blobs(self, namespace: str, filters_: Sequence[str] = ()) -> AsyncIterator[Sequence[BlobInfo]]:
-        """The blobs that pass one of the filters in the order of their digests, up to rows.PAGE at a time."""
-        wanted = filters.compile(filters_)
-        batch: list[BlobInfo] = []
-        last = ""
-        while page := self._page(namespace, last):
-            last = str(page[-1].digest)
-            for info in page:
-                if not filters_ or wanted.matches(_BlobFields(info)):
-                    batch.append(info)
-                if len(batch) == rows.PAGE:
-                    yield batch
-                    batch = []
-        if batch:
-            yield batch
+        """The blobs that pass one of the filters in the order of their digests, up to listing.PAGE at a time."""
+        async for wires in self.list_wire(namespace, filters_):
+            yield [rows.decode(wire) for wire in wires]
 
-    def _page(self, namespace: str, after: str) -> Sequence[BlobInfo]:
-        with self._database.reading() as connection:
-            return rows.blobs_after(connection, namespace, after)
+    async def list_wire(self, namespace: str, filters_: Sequence[str] = ()) -> AsyncIterator[Sequence[bytes]]:
+        """Like `list_blobs`, each blob as it is sent."""
+        wanted = filters.compile(filters_)
+        condition = wanted.where(rows.COLUMNS)
+
+        def read(connection: sqlite3.Connection, after: str, count: int) -> Sequence[tuple[str, bytes]]:
+            return rows.blobs_after(connection, namespace, after, count, condition)
+
+        def matches(row: tuple[str, bytes]) -> bool:
+            return wanted.matches(_BlobFields(rows.decode(row[1])))
+
+        pages = paged(
+            self._database,
+            namespace,
+            kinds.CONTENT,
+            read,
+            name=lambda row: row[0],
+            wanted=None if condition.exact else matches,
+            scans=condition.is_selective,
+        )
+        async for page in pages:
+            yield [wire for _, wire in page]
 
     async def update(
         self, namespace: str, digest: Digest, sent: Mapping[str, str], paths: Iterable[str] = ()
@@ -117,9 +135,7 @@ class ContentStore:
                     raise InvalidArgument(f"cannot update {quote(path)} field on content info {quote(str(digest))}")
             wanted = fieldmask.patched(info.labels, sent, paths)
             labels.validate(wanted, "info.Labels")
-            kept = labels.replace(tx, id_, wanted)
-            tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (tx.now_ns, id_))
-            return BlobInfo(digest, info.size, info.created_ns, tx.now_ns, kept)
+            return rows.relabel_blob(tx, id_, info, wanted)
 
         return await self._database.write(change, what=f"update content {digest}")
 

@@ -219,16 +219,14 @@ class Writer:
             raise NotFound(f"content {name}")
         if self._writing is not None and not published and not rows.exists(tx.connection, self._namespace, name):
             return None
-        id_ = rows.insert_blob(tx, self._namespace, digest, self.offset)
-        if id_ is not None:
-            labels.replace(tx, id_, kept)
+        is_new = rows.insert_blob(tx, self._namespace, digest, self.offset, kept)
         if self._lease is not None:
             self._leases.attach(tx, self._namespace, self._lease, kinds.CONTENT, name)
             self._leases.detach(tx, self._namespace, self._lease, kinds.INGESTS, self._ref)
         if ingest is not None:
             # No file of it remains, so the collector has nothing to do.
             tx.execute("DELETE FROM objects WHERE id = ?", (ingest.id,))
-        if id_ is None:
+        if not is_new:
             return False
         event = ContentCreate(digest=name, size=self.offset)
         tx.after_commit(lambda: self._events.publish(self._namespace, "/content/create", event))

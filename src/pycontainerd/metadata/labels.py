@@ -59,6 +59,20 @@ def read_all(connection: sqlite3.Connection, namespace: str, kind: str) -> dict[
     return found
 
 
+def add(tx: Transaction, owner: int, kind: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """As `replace`, for an object of *kind* that was made in this transaction and has no labels."""
+    kept = stored(labels)
+    tx.connection.executemany(
+        "INSERT INTO labels (owner, key, value) VALUES (?, ?, ?)", [(owner, key, value) for key, value in kept.items()]
+    )
+    said = meaning(kind, kept)
+    for edge in said.edges:
+        objects.add_edge(tx, owner, objects.LABELS, edge)
+    if said.root or said.expires_ns is not None or said.used_ns is not None:
+        objects.set_root(tx, owner, said.root, said.expires_ns, said.used_ns)
+    return kept
+
+
 def replace(tx: Transaction, owner: int, labels: Mapping[str, str]) -> dict[str, str]:
     """Makes *labels* the labels of an object, with the edges, the root and the expiry that they mean.
 

@@ -23,6 +23,15 @@ _JOURNAL_LIMIT: Final = 16 << 20
 """Bytes of the write-ahead log that stay on disk after it was taken over; SQLite itself never makes it smaller."""
 _STATEMENTS: Final = 256
 
+_DROP_RESERVED: Final = (
+    "DELETE FROM objects WHERE id IN (SELECT id FROM objects WHERE (root <> 0 OR reserved <> 0) AND reserved <> 0)"
+)
+_DROP_STREAMS: Final = """
+DELETE FROM objects WHERE kind = ?
+    AND namespace IN (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces')
+"""
+"""Both as indexes find them: the start of a daemon must not read all objects."""
+
 
 def open_writer(path: Path, *, sync: bool = True) -> sqlite3.Connection:
     """The one connection that writes, its tables made or migrated. See `Database.open` for the errors."""
@@ -95,6 +104,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 def _drop_reserved(connection: sqlite3.Connection) -> None:
     """Nobody is at work on them any more; the first collection takes what they left on disk. Streams have ended."""
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM objects WHERE reserved <> 0 OR kind = ?", (kinds.STREAMS,))
+    connection.execute(_DROP_RESERVED)
+    connection.execute(_DROP_STREAMS, (kinds.STREAMS,))
     connection.execute("DELETE FROM backend_snapshots WHERE reserved <> 0")
     connection.execute("COMMIT")

@@ -24,6 +24,8 @@ remembers can't come to mean something else.
     edges.flat          1: followed as well where only the named object is to live
     edges.within_ns     if this or the next is set, the edge holds only while what is named was used less than so long
     edges.beyond_ns     ago, or more than so long ago
+    blobs.wire          what a listing sends of the object, whole but for what only its backend knows; kept in step with
+    snapshots.wire      the columns and labels. NULL in rows of earlier versions, and while an object is reserved
 
 Times are nanoseconds since 1970 UTC, clamped to 64 bits. Texts compare by bytes, as listings are sorted.
 """
@@ -176,7 +178,20 @@ CREATE TABLE mounts (
 ) STRICT;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_OBJECTS + _THINGS + _BACKENDS, _SANDBOXES + _CONDITIONS + _MOUNTS)
+_LISTINGS: Final = """
+ALTER TABLE blobs ADD COLUMN wire BLOB;
+ALTER TABLE snapshots ADD COLUMN wire BLOB;
+"""
+
+_BACK: Final = """
+CREATE INDEX edges_back ON edges (namespace, kind, name) WHERE back = 1;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (
+    _OBJECTS + _THINGS + _BACKENDS,
+    _SANDBOXES + _CONDITIONS + _MOUNTS,
+    _LISTINGS + _BACK,
+)
 """Number n of this tuple, counted from 1, leads from version n - 1 to n (`PRAGMA user_version`)."""
 
 LATEST: Final = len(MIGRATIONS)

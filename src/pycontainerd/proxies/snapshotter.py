@@ -31,6 +31,7 @@ class ProxySnapshotter:
 
     def __init__(self, remote: Remote, name: str, capabilities: Iterable[str]) -> None:
         self.capabilities = frozenset(capabilities)
+        self.keeps_labels = False
         self._remote = remote
         self._name = name
         self._database: Database | None = None

@@ -20,6 +20,8 @@ class Snapshotter(Protocol):
     """
 
     capabilities: frozenset[str]
+    keeps_labels: bool
+    """It shows no labels but those that it was told, and such as begin with LABEL_PREFIX."""
 
     def bind(self, database: Database) -> None:
         """Names the database, in which also the records of built-in backends lie; it is opened after they were

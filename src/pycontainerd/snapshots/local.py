@@ -71,6 +71,7 @@ class LocalSnapshotter:
         removes_at_once: bool,
     ) -> None:
         self.capabilities = capabilities
+        self.keeps_labels = True
         self._layout = layout
         self._words = words
         self._records = records

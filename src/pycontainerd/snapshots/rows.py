@@ -8,12 +8,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from pycontainerd.errors import Internal
 from pycontainerd.metadata import kinds, labels, objects
+from pycontainerd.metadata.filters.sql import Where
 from pycontainerd.metadata.references import Edge
 from pycontainerd.metadata.transaction import Transaction
-
-PAGE: Final = 100
-"""Snapshots that one question brings: what one message of a listing holds."""
+from pycontainerd.snapshots import codec
+from pycontainerd.snapshots.model import Info
 
 PARENT: Final = "parent"
 """The origin of the edge by which a snapshot holds its parent."""
@@ -24,18 +25,16 @@ FROM objects JOIN snapshots ON snapshots.id = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
   AND objects.kind = ? AND objects.name = ? AND objects.reserved = 0
 """
-_PAGE: Final = """
+_BY_ID: Final = """
 SELECT objects.id, objects.name, snapshots.backend, snapshots.parent, objects.created_ns, objects.updated_ns
 FROM objects JOIN snapshots ON snapshots.id = objects.id
+WHERE objects.id = ?
+"""
+_PAGE: Final = """
+SELECT objects.name, snapshots.backend, snapshots.wire
+FROM objects CROSS JOIN snapshots ON snapshots.id = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
   AND objects.kind = ? AND objects.name > ? AND objects.reserved = 0
-ORDER BY objects.name LIMIT ?
-"""
-_PAGE_LABELS: Final = """
-SELECT labels.owner, labels.key, labels.value
-FROM objects CROSS JOIN labels ON labels.owner = objects.id
-WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
-  AND objects.kind = ? AND objects.name > ? AND objects.name <= ? AND objects.reserved = 0
 """
 _CHILD: Final = """
 SELECT 1
@@ -68,15 +67,25 @@ class Rows:
         row = connection.execute(_ONE, (namespace, self.kind, name)).fetchone()
         return None if row is None else _row(row, labels.read(connection, row[0]))
 
-    def after(self, connection: sqlite3.Connection, namespace: str, name: str) -> list[Row]:
-        """The next PAGE snapshots behind *name*, in the order of names."""
-        rows = connection.execute(_PAGE, (namespace, self.kind, name, PAGE)).fetchall()
-        if not rows:
-            return []
-        found: dict[int, dict[str, str]] = {}
-        for owner, key, value in connection.execute(_PAGE_LABELS, (namespace, self.kind, name, rows[-1][1])):
-            found.setdefault(owner, {})[key] = value
-        return [_row(row, found.get(row[0], {})) for row in rows]
+    def after(
+        self, connection: sqlite3.Connection, namespace: str, name: str, count: int, condition: Where
+    ) -> list[tuple[str, str, bytes]]:
+        """The next *count* snapshots behind *name* that meet *condition*, in the order of names: each one's name, what
+        the backend calls it, and what is sent of its row.
+        """
+        sql = f"{_PAGE} AND {condition.sql} ORDER BY objects.name LIMIT ?"
+        arguments = (namespace, self.kind, name, *condition.arguments, count)
+        return [
+            (name, backend, wire or self._wire(connection, namespace, name))
+            for name, backend, wire in connection.execute(sql, arguments).fetchall()
+        ]
+
+    def _wire(self, connection: sqlite3.Connection, namespace: str, name: str) -> bytes:
+        """What is sent of a row that an earlier version wrote."""
+        row = self.find(connection, namespace, name)
+        if row is None:
+            raise Internal(f"snapshot {name} went while it was read")
+        return _encoded(row)
 
     def has_child(self, connection: sqlite3.Connection, namespace: str, name: str) -> bool:
         """Whether another snapshot of the namespace, be it one in the making, grows on *name*."""
@@ -117,13 +126,28 @@ class Rows:
         )
         if parent:
             objects.add_edge(tx, id_, PARENT, Edge(self.kind, parent, flat=True))
-        labels.replace(tx, id_, said)
+        labels.add(tx, id_, self.kind, said)
+        if not reserved:
+            self._describe(tx, id_)
         return id_
 
     def show(self, tx: Transaction, id_: int) -> None:
         """Makes a reserved row visible, as made now."""
         objects.finish(tx, id_)
         tx.execute("UPDATE objects SET created_ns = ?1, updated_ns = ?1 WHERE id = ?2", (tx.now_ns, id_))
+        self._describe(tx, id_)
+
+    def relabel(self, tx: Transaction, row: Row, said: Mapping[str, str]) -> dict[str, str]:
+        """Makes *said* the labels of a row. Returns what is stored."""
+        kept = labels.replace(tx, row.id, said)
+        tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (tx.now_ns, row.id))
+        self._describe(tx, row.id)
+        return kept
+
+    def _describe(self, tx: Transaction, id_: int) -> None:
+        """Writes down what is sent of a visible row."""
+        row = _row(tx.execute(_BY_ID, (id_,)).fetchone(), labels.read(tx.connection, id_))
+        tx.execute("UPDATE snapshots SET wire = ? WHERE id = ?", (_encoded(row), id_))
 
     def forget(self, tx: Transaction, id_: int) -> None:
         """Drops a row whose snapshot is gone."""
@@ -132,6 +156,20 @@ class Rows:
     def give_up(self, tx: Transaction, id_: int) -> bool:
         """Drops a row that is still in the making; False if it was shown, or is gone."""
         return tx.execute("DELETE FROM objects WHERE id = ? AND reserved <> 0", (id_,)).rowcount > 0
+
+
+def merged(wire: bytes, known: Info) -> bytes:
+    """What is sent of a snapshot: what is stored of its row, with what the backend knows."""
+    return codec.merged(wire, known)
+
+
+def decode(wire: bytes) -> Info:
+    """The snapshot of which *wire* is sent."""
+    return codec.decode(wire)
+
+
+def _encoded(row: Row) -> bytes:
+    return codec.encode_row(row.name, row.parent, row.created_ns, row.updated_ns, row.labels)
 
 
 def _row(columns: tuple[int, str, str, str, int, int], said: Mapping[str, str]) -> Row:

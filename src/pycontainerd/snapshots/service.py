@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.snapshots import v1_pb2 as pb
 from pycontainerd.errors import Error, InvalidArgument, Unimplemented, Unknown
+from pycontainerd.metadata.joining import joined
 from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.mounts.model import Mount
 from pycontainerd.rpc.call import Call
@@ -63,11 +64,11 @@ class SnapshotsService(Service):
         info = await store.update(call.namespace, request.info.name, request.info.labels, request.update_mask.paths)
         return pb.UpdateSnapshotResponse(info=_info(info))
 
-    async def list(self, request: pb.ListSnapshotsRequest, call: Call) -> AsyncIterator[pb.ListSnapshotsResponse]:
+    async def list(self, request: pb.ListSnapshotsRequest, call: Call) -> AsyncIterator[bytes]:
         store = self._store(request.snapshotter)
         try:
-            async for batch in store.list_snapshots(call.namespace, request.filters):
-                yield pb.ListSnapshotsResponse(info=map(_info, batch))
+            async for wires in store.list_wire(call.namespace, request.filters):
+                yield joined(wires)
         except Error as error:
             # The original doesn't say here of which kind an error is; its text ends as that of its kind.
             raise Unknown(error.wire_text()) from error

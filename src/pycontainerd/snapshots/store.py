@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pycontainerd import faults
 from pycontainerd.api.containerd.events_pb2 import SnapshotCommit, SnapshotPrepare, SnapshotRemove
 from pycontainerd.errors import AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound, Unknown
 from pycontainerd.metadata import fieldmask, filters, labels
+from pycontainerd.metadata.filters.sql import Columns
+from pycontainerd.metadata.listing import paged
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.quoting import quote
 from pycontainerd.snapshots import model
 from pycontainerd.snapshots.model import Info, Mounts, Usage
-from pycontainerd.snapshots.rows import PAGE, Row, Rows
+from pycontainerd.snapshots.rows import Row, Rows, decode, merged
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -35,6 +38,21 @@ if TYPE_CHECKING:
 faults.declare("snapshots.reserved", "snapshots.collect.listed", "snapshots.remove.recorded")
 
 _log: Final = logging.getLogger(__name__)
+
+
+def _is_backends(path: Sequence[str]) -> bool:
+    """Whether a backend may know what stands at *path*: the kind, and labels that it was told."""
+    key = ".".join(path[1:])
+    return path[0] == "kind" or (path[0] == "labels" and bool(model.for_backend({key: "x"})))
+
+
+_COLUMNS: Final = Columns(
+    {("name",): "objects.name", ("parent",): "snapshots.parent"},
+    always=frozenset({"objects.name", "snapshots.parent"}),
+    whole=True,
+    opaque=_is_backends,
+)
+_COLUMNS_WITHOUT_LABELS: Final = structs.replace(_COLUMNS, opaque=lambda path: path[0] in ("kind", "labels"))
 
 
 class Leases(Protocol):
@@ -282,9 +300,7 @@ class SnapshotStore:
                     raise InvalidArgument(f"cannot update {quote(path)} field on snapshot {quote(key)}")
             wanted = fieldmask.patched(row.labels, said, paths)
             labels.validate(wanted, "info.Labels")
-            kept = labels.replace(tx, row.id, wanted)
-            tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (tx.now_ns, row.id))
-            return row, kept
+            return row, self._rows.relabel(tx, row, wanted)
 
         row, kept = await self._database.write(change, what=f"update snapshot {key}")
         if model.for_backend(kept) != model.for_backend(row.labels):
@@ -292,28 +308,29 @@ class SnapshotStore:
         return await self.stat(namespace, key)
 
     async def list_snapshots(self, namespace: str, filters_: Sequence[str] = ()) -> AsyncIterator[Sequence[Info]]:
-        """The snapshots that pass one of the filters in the order of their names, up to PAGE at a time."""
-        wanted = filters.compile(filters_)
-        batch: list[Info] = []
-        last = ""
-        while page := self._page(namespace, last):
-            last = page[-1].name
-            known = await self.backend.infos([row.backend for row in page])
-            for row in page:
-                if row.backend not in known:
-                    continue  # the backend lost it, or it went just now
-                info = _merged(row, known[row.backend])
-                if not filters_ or wanted.matches(info):
-                    batch.append(info)
-                if len(batch) == PAGE:
-                    yield batch
-                    batch = []
-        if batch:
-            yield batch
+        """The snapshots that pass one of the filters in the order of their names, up to listing.PAGE at a time."""
+        async for wires in self.list_wire(namespace, filters_):
+            yield [decode(wire) for wire in wires]
 
-    def _page(self, namespace: str, after: str) -> Sequence[Row]:
-        with self._database.reading() as connection:
-            return self._rows.after(connection, namespace, after)
+    async def list_wire(self, namespace: str, filters_: Sequence[str] = ()) -> AsyncIterator[Sequence[bytes]]:
+        """Like `list_snapshots`, each snapshot as it is sent."""
+        wanted = filters.compile(filters_)
+        condition = wanted.where(_COLUMNS if self.backend.keeps_labels else _COLUMNS_WITHOUT_LABELS)
+
+        def read(connection: sqlite3.Connection, after: str, count: int) -> Sequence[tuple[str, str, bytes]]:
+            return self._rows.after(connection, namespace, after, count, condition)
+
+        pages = paged(
+            self._database, namespace, self._rows.kind, read, name=lambda row: row[0], scans=condition.is_selective
+        )
+        async for page in pages:
+            known = await self.backend.infos([backend for _, backend, _ in page])
+            # One that the backend lost, or that went just now, is left out.
+            wires = [merged(wire, known[backend]) for _, backend, wire in page if backend in known]
+            if not condition.exact:
+                wires = [wire for wire in wires if wanted.matches(decode(wire))]
+            if wires:
+                yield wires
 
     async def usage(self, namespace: str, key: str) -> Usage:
         """What *key* takes of the disk without its parents. Raises NotFound."""

@@ -96,7 +96,11 @@ class Server:
 
     async def list(self, *filters: str, namespace: str = "ns") -> list[pb.Info]:
         batches = self.service.list(pb.ListContentRequest(filters=filters), call(namespace))
-        return [info async for batch in batches for info in batch.info]
+        return [info async for batch in batches for info in pb.ListContentResponse.FromString(batch).info]
+
+    async def info(self, digest: str, namespace: str = "ns") -> pb.Info:
+        answer = await self.service.info(pb.InfoRequest(digest=digest), call(namespace))
+        return pb.InfoResponse.FromString(answer).info
 
     async def status(self, ref: str, namespace: str = "ns") -> pb.Status:
         return (await self.service.status(pb.StatusRequest(ref=ref), call(namespace))).status
@@ -169,7 +173,7 @@ def test_a_blob_is_written_in_three_messages(scratch: Path) -> None:
             (pb.COMMIT, 11, 11, digest_of(HELLO)),
         ]
         assert answers[0].started_at == answers[2].started_at != pb.Status().started_at
-        info = (await server.service.info(pb.InfoRequest(digest=digest_of(HELLO)), call("ns"))).info
+        info = await server.info(digest_of(HELLO))
         assert (info.size, dict(info.labels)) == (11, {"a": "b"})
         assert info.created_at == info.updated_at
         assert [(n, t, e.digest) for n, t, e in server.events.seen] == [  # type: ignore[attr-defined] # ContentCreate
@@ -598,14 +602,17 @@ def test_labels_change_as_the_mask_says(
 ) -> None:
     async def body(server: Server) -> None:
         digest = await server.put(HELLO)
-        change = server.service.update
-        before = (await change(pb.UpdateRequest(info=pb.Info(digest=digest, labels={"x": "1"})), call("ns"))).info
+
+        async def change(request: pb.UpdateRequest) -> pb.Info:
+            return pb.UpdateResponse.FromString(await server.service.update(request, call("ns"))).info
+
+        before = await change(pb.UpdateRequest(info=pb.Info(digest=digest, labels={"x": "1"})))
         request = pb.UpdateRequest(info=pb.Info(digest=digest, labels=labels), update_mask=FieldMask(paths=paths))
-        after = (await change(request, call("ns"))).info
+        after = await change(request)
         assert dict(after.labels) == result
         assert after.created_at == before.created_at
         assert after.updated_at.ToNanoseconds() > before.updated_at.ToNanoseconds()
-        assert after == (await server.service.info(pb.InfoRequest(digest=digest), call("ns"))).info
+        assert after == await server.info(digest)
 
     run(scratch, body)
 
@@ -623,9 +630,42 @@ def test_only_labels_can_be_updated(scratch: Path) -> None:
 def test_a_listing_comes_in_the_order_of_digests_a_hundred_at_a_time(scratch: Path) -> None:
     async def body(server: Server) -> None:
         digests = sorted([await server.put(f"blob {number}".encode()) for number in range(230)])
-        batches = [batch.info async for batch in server.service.list(pb.ListContentRequest(), call("ns"))]
+        replies = [reply async for reply in server.service.list(pb.ListContentRequest(), call("ns"))]
+        batches = [pb.ListContentResponse.FromString(reply).info for reply in replies]
         assert [len(batch) for batch in batches] == [100, 100, 30]
         assert [info.digest for batch in batches for info in batch] == digests
+
+    run(scratch, body)
+
+
+def test_a_filter_finds_the_same_in_a_long_listing_as_in_a_short_one(scratch: Path) -> None:
+    async def body(server: Server) -> None:
+        for number in range(230):
+            digest = await server.put(f"blob {number}".encode())
+            info = pb.Info(digest=digest, labels={"third": str(number % 3), "n": str(number)})
+            await server.service.update(pb.UpdateRequest(info=info), call("ns"))
+        everything = await server.list()
+        cases: list[tuple[str, Callable[[pb.Info], bool]]] = [
+            ("labels.third==1", lambda info: info.labels["third"] == "1"),
+            ("labels.third~=^[12]$", lambda info: info.labels["third"] != "0"),
+            ("labels.n==7", lambda info: info.labels["n"] == "7"),
+            ("digest~=:a", lambda info: ":a" in info.digest),
+            ("digest.x", lambda info: False),
+        ]
+        for text, is_right in cases:
+            right = [info.digest for info in everything if is_right(info)]
+            assert [info.digest for info in await server.list(text)] == right
+
+    run(scratch, body)
+
+
+def test_rows_of_an_earlier_version_are_listed_as_ours(scratch: Path) -> None:
+    async def body(server: Server) -> None:
+        digest = await server.put(HELLO)
+        await server.service.update(pb.UpdateRequest(info=pb.Info(digest=digest, labels={"a": "b"})), call("ns"))
+        listed, info = await server.list(), await server.info(digest)
+        await server.database.write(lambda tx: tx.execute("UPDATE blobs SET wire = NULL"))
+        assert (await server.list(), await server.info(digest)) == (listed, info)
 
     run(scratch, body)
 

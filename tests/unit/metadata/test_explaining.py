@@ -39,7 +39,10 @@ def snapshot(stores: Stores, name: str, size: int, parent: str = "", ns: str = "
         id_ = objects.insert(tx, ns, OVERLAY, name)
         assert id_ is not None
         backend = f"{ns}/{name}"
-        tx.execute("INSERT INTO snapshots VALUES (?, 'overlayfs', ?, ?)", (id_, backend, parent))
+        tx.execute(
+            "INSERT INTO snapshots (id, snapshotter, backend, parent) VALUES (?, 'overlayfs', ?, ?)",
+            (id_, backend, parent),
+        )
         tx.execute(
             "INSERT INTO backend_snapshots (snapshotter, id, key, kind, created_ns, updated_ns, size)"
             " VALUES ('overlayfs', ?, ?, 3, 0, 0, ?)",

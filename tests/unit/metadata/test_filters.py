@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.metadata import filters
@@ -32,6 +33,21 @@ class Thing:
                 return self.name, bool(self.name)
             case ["at", "place", *_]:
                 return self.place, bool(self.place)
+            case ["labels", *rest]:
+                return self.labels.get(".".join(rest), ""), ".".join(rest) in self.labels
+            case _:
+                return "", False
+
+
+class Whole(Thing):
+    """As some kinds are asked: a path is a field's or none, and what there is, be it empty, is present."""
+
+    def field(self, path: Sequence[str]) -> tuple[str, bool]:
+        match path:
+            case ["name"]:
+                return self.name, True
+            case ["at", "place"]:
+                return self.place, True
             case ["labels", *rest]:
                 return self.labels.get(".".join(rest), ""), ".".join(rest) in self.labels
             case _:
@@ -142,21 +158,25 @@ _selectors = st.one_of(
     ),
 )
 _filters = st.lists(st.lists(_selectors, min_size=1, max_size=3).map(",".join), max_size=3)
+_kinds = st.sampled_from([Thing, Whole])
 _things = st.lists(
-    st.builds(
-        Thing, _texts, _texts, st.dictionaries(st.sampled_from(["a", "a.b", "c"]), _texts.filter(bool), max_size=2)
-    ),
+    st.tuples(_texts, _texts, st.dictionaries(st.sampled_from(["a", "a.b", "c"]), _texts.filter(bool), max_size=2)),
     max_size=6,
 )
 
 _COLUMNS = Columns({("name",): "objects.name", ("at", "place"): "objects.place"})
+_WHOLE = structs.replace(_COLUMNS, whole=True, always=frozenset({"objects.name", "objects.place"}))
 
 
-@given(_filters, _things)
-@settings(max_examples=300, deadline=None)
-def test_sql_finds_what_the_evaluator_finds(texts: list[str], things: list[Thing]) -> None:
+@given(_filters, _kinds, _things, st.sampled_from(["", "labels", "at"]))
+@settings(max_examples=600, deadline=None)
+def test_sql_finds_what_the_evaluator_finds(
+    texts: list[str], kind: type[Thing], fields: list[tuple[str, str, dict[str, str]]], opaque: str
+) -> None:
+    things = [kind(*each) for each in fields]
     wanted = filters.compile(texts)
-    condition = wanted.where(_COLUMNS)
+    columns = _WHOLE if kind is Whole else _COLUMNS
+    condition = wanted.where(structs.replace(columns, opaque=lambda path: path[0] == opaque))
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute("CREATE TABLE objects (id INTEGER PRIMARY KEY, name, place)")

@@ -12,13 +12,14 @@ import pytest
 from pycontainerd.errors import AlreadyExists, Error, InvalidArgument, NotFound, Unavailable, Unknown
 from pycontainerd.ids import RandomIds
 from pycontainerd.leases.store import LeaseStore
+from pycontainerd.metadata import filters
 from pycontainerd.metadata.database import Database
 from pycontainerd.mounts.model import Mount
 from pycontainerd.snapshots.backend import Also
 from pycontainerd.snapshots.local import LocalSnapshotter
 from pycontainerd.snapshots.model import LABEL_PREFIX, LABEL_TARGET, Info, Kind, Mounts, Usage
 from pycontainerd.snapshots.native import native
-from pycontainerd.snapshots.overlayfs import overlayfs
+from pycontainerd.snapshots.overlayfs import LABEL_UPPER, overlayfs
 from pycontainerd.snapshots.store import SnapshotStore
 from pycontainerd.threads import Threads
 from tests.harness.clocks import ManualClock
@@ -29,6 +30,7 @@ class Remote:
     """A backend elsewhere: it has layers before anybody prepares them, and may fail."""
 
     capabilities: frozenset[str] = frozenset()
+    keeps_labels = False
 
     def __init__(self, known: Sequence[Info] = (), failure: Error | None = None) -> None:
         self.known = {info.name: info for info in known}
@@ -357,7 +359,47 @@ def test_a_listing_has_every_name_with_its_labels_over_many_pages(scratch: Path)
             for name in names:
                 await store.prepare("ns", name, "", {f"{LABEL_PREFIX}name": name}, lease="l")
             listed = [info async for batch in store.list_snapshots("ns") for info in batch]
+            await database.write(lambda tx: tx.execute("UPDATE snapshots SET wire = NULL"))
+            assert listed == [info async for batch in store.list_snapshots("ns") for info in batch]
         assert [info.name for info in listed] == names
         assert [info.labels for info in listed] == [{f"{LABEL_PREFIX}name": name} for name in names]
+
+    run(scratch, body)
+
+
+@pytest.mark.parametrize("keeps_labels", [True, False])
+def test_a_listing_shows_what_the_evaluator_finds(scratch: Path, *, keeps_labels: bool) -> None:
+    async def body(database: Database, leases: LeaseStore, events: Published) -> None:
+        with Threads("test", most=2) as threads:
+            backend = overlayfs(scratch / "o", threads, shows_upper=True)
+            backend.keeps_labels = keeps_labels
+            store = over(backend, database, leases, events)
+            await store.prepare("ns", "base")
+            await store.commit("ns", "below", "base", {"even": "0"})
+            for number in range(220):
+                said = {"even": str(number % 2), f"{LABEL_PREFIX}n": str(number)}
+                await store.prepare("ns", f"n{number}", "below" if number % 3 else "", said, lease="l")
+            everything = [info async for batch in store.list_snapshots("ns") for info in batch]
+            assert len(everything) == 221
+            upper = everything[3].labels[LABEL_UPPER]
+            for text in (
+                "",
+                "name==n7",
+                "name.x==n7",
+                "parent",
+                'parent==""',
+                "parent!=below,labels.even==1",
+                "parent~=^$",
+                "kind==active",
+                "kind==committed,labels.even==0",
+                "labels.even==1",
+                "labels.even!=1",
+                "labels.none",
+                f'labels."{LABEL_PREFIX}n"==11',
+                f'labels."{LABEL_UPPER}"=="{upper}"',
+            ):
+                wanted = filters.compile([text])
+                right = [info for info in everything if wanted.matches(info)]
+                assert [info async for batch in store.list_snapshots("ns", [text]) for info in batch] == right
 
     run(scratch, body)

@@ -58,11 +58,6 @@ class Filter:
     def __init__(self, alternatives: Sequence[Sequence[Selector]]) -> None:
         self._alternatives = [[_Condition(each, _compiled(each)) for each in selectors] for selectors in alternatives]
 
-    @property
-    def matches_all(self) -> bool:
-        """Whether nothing is asked for."""
-        return any(not conditions for conditions in self._alternatives)
-
     def matches(self, subject: Fields, /) -> bool:
         """Whether *subject* passes."""
         return any(all(condition.holds(subject) for condition in conditions) for conditions in self._alternatives)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -13,15 +13,18 @@ from pycontainerd.metadata.filters.syntax import Operator, Selector
 class Columns(Struct, frozen=True):
     """Where the fields of a kind lie.
 
-    *texts* names the columns of plain fields, which are present when they are not empty; what follows such a field's
-    name in a path is ignored, as the original does. *maps* names, for the first part of a path, the table (`owner`,
-    `key`, `value`) that holds the rest. *opaque* names first parts that no column knows, whose conditions are left to
-    `Filter.matches`. Any other path is absent.
+    *texts* names the columns of plain fields. They are present when they are not empty, those in *always* even then;
+    what follows such a field's name in a path is ignored, as some stores of the original do, or with *whole* makes
+    another path. *maps* names, for the first part of a path, the table (`owner`, `key`, `value`) that holds the rest.
+    Paths that are *opaque* are known by no column: their conditions are left to `Filter.matches`. Any other path is
+    absent.
     """
 
     texts: Mapping[tuple[str, ...], str]
     maps: Mapping[str, str] = field(default_factory=lambda: {"labels": "labels"})
-    opaque: frozenset[str] = frozenset()
+    always: frozenset[str] = frozenset()
+    whole: bool = False
+    opaque: Callable[[Sequence[str]], bool] = lambda _: False
 
 
 class Where(Struct, frozen=True):
@@ -30,6 +33,11 @@ class Where(Struct, frozen=True):
     sql: str
     arguments: tuple[str, ...]
     exact: bool
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether there are rows that it may keep back."""
+        return self.sql != "1"
 
 
 _TRUE: Final = Where("1", (), exact=True)
@@ -61,7 +69,7 @@ def _joined(parts: Iterable[Where], word: str) -> Where:
 
 
 def _one(selector: Selector, columns: Columns) -> Where:
-    if selector.operator is Operator.MATCHES or selector.path[0] in columns.opaque:
+    if selector.operator is Operator.MATCHES or columns.opaque(selector.path):
         return _ALL
     value, arguments = _value(selector.path, columns)
     try:
@@ -72,9 +80,12 @@ def _one(selector: Selector, columns: Columns) -> Where:
         return _ALL
     if value is None:
         return _TRUE if selector.operator is Operator.NOT_EQUAL and selector.value else _FALSE
+    is_always = value in columns.always
     match selector.operator:
         case Operator.PRESENT:
-            return Where(f"{value} <> ''", arguments, exact=True)
+            return _TRUE if is_always else Where(f"{value} <> ''", arguments, exact=True)
+        case Operator.EQUAL if is_always:
+            return Where(f"{value} = ?", (*arguments, selector.value), exact=True)
         case Operator.EQUAL:
             return Where(f"({value} = ? AND {value} <> '')", (*arguments, selector.value, *arguments), exact=True)
         case Operator.NOT_EQUAL:
@@ -83,7 +94,7 @@ def _one(selector: Selector, columns: Columns) -> Where:
 
 def _value(path: tuple[str, ...], columns: Columns) -> tuple[str | None, tuple[str, ...]]:
     """The expression of a path's value, empty when it is absent, and its arguments; None for what nothing has."""
-    for length in range(1, len(path) + 1):
+    for length in range(len(path) if columns.whole else 1, len(path) + 1):
         column = columns.texts.get(path[:length])
         if column is not None:
             return column, ()
