@@ -96,6 +96,12 @@ def code_of(error: BaseException) -> Code:
     return Code.UNKNOWN
 
 
+def described(error: errors.Error) -> str:
+    """*error* as the original's gRPC library prints it, where it does not unpack it."""
+    code = code_of(error).name.title().replace("_", "").replace("Cancelled", "Canceled")
+    return f"rpc error: code = {code} desc = {error.wire_text()}"
+
+
 def is_expected(error: BaseException) -> bool:
     """Whether *error* consists of `errors.Error`s only; anything else is a defect that belongs in the log."""
     return all(isinstance(each, errors.Error) for each in _flat(error))

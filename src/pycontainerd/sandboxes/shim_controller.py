@@ -20,6 +20,8 @@ from pycontainerd.log import fields
 from pycontainerd.metadata.times import to_timestamp
 from pycontainerd.quoting import quote
 from pycontainerd.rpc.call import check_identifier
+from pycontainerd.rpc.status import described
+from pycontainerd.rpc.ttrpc.link import ConnectionClosed
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import YEAR_ONE_NS, Exit, Payload
@@ -172,8 +174,10 @@ class ShimController:
             )
         try:
             answer = await _api(shim).status(verbose=request.verbose)
-        except Error as error:
+        except ConnectionClosed as error:
             raise error.within(f"failed to query sandbox {id_} status") from None
+        except Error as error:
+            raise type(error)(f"failed to query sandbox {id_} status: {described(error)}") from None
         return sandbox_pb2.ControllerStatusResponse(
             sandbox_id=answer.sandbox_id,
             pid=answer.pid,

@@ -171,12 +171,9 @@ def _described(error: Error, *, raw: bool) -> str:
         return str(error)
     from pycontainerd.client.connection import NoSocket
     from pycontainerd.commands.ctr.context import Refused
-    from pycontainerd.rpc.status import code_of
+    from pycontainerd.rpc.status import described
 
-    if isinstance(error, (NoSocket, Refused)):
-        return str(error)
-    code = code_of(error).name.title().replace("_", "").replace("Cancelled", "Canceled")
-    return f"rpc error: code = {code} desc = {error.wire_text()}"
+    return str(error) if isinstance(error, (NoSocket, Refused)) else described(error)
 
 
 def _system_error(error: OSError) -> str:
