@@ -64,7 +64,7 @@ class Records:
         end = data.rfind(b"\n") + 1
         whole = b""
         if end:
-            whole = self._of_lines(bytes(self._held + data[:end]) if self._held else data[:end], stamp)
+            whole = self._of_lines(b"".join((self._held, data[:end])) if self._held else data[:end], stamp)
             self._held.clear()
         self._held += data[end:]
         # A carriage return at the end may belong to the end of the line, and doesn't count then.
@@ -84,7 +84,7 @@ class Records:
             lines = lines.replace(b"\r\n", b"\n")
         head = stamp + self._full
         if _all_fit(lines, self._limit):
-            return head + lines[:-1].replace(b"\n", b"\n" + head) + b"\n"
+            return b"".join((head, lines[:-1].replace(b"\n", b"\n" + head), b"\n"))
         return b"".join(self._of_line(line, stamp) for line in lines[:-1].split(b"\n"))
 
     def _of_line(self, line: bytes, stamp: bytes) -> bytes:

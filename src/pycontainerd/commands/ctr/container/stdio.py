@@ -15,12 +15,9 @@ from typing import Self
 
 from pycontainerd.client.beside import Beside
 from pycontainerd.commands.ctr.container.fifos import is_fifo, make_fifos, remove_fifos
+from pycontainerd.commands.ctr.container.output import CHUNK, Output
 from pycontainerd.errors import InvalidArgument
-from pycontainerd.rpc.blocking_driver import BlockingDriver, BlockingWaiter
-
-CHUNK = 32 * 1024
-SAFE_WRITE = 4096
-"""Bytes that a pipe takes at once when poll(2) calls it writable: PIPE_BUF."""
+from pycontainerd.rpc.blocking_driver import BlockingDriver
 
 
 class Stdio:
@@ -76,7 +73,7 @@ class Copying:
         self._driver = driver
         self._stdio = stdio
         self._stdin_ended = stdin_ended
-        self._outputs: list[_Output] = []
+        self._outputs: list[Output] = []
         self._input = -1
         self._reading = Beside(driver)
         self._writing = Beside(driver)
@@ -86,7 +83,7 @@ class Copying:
             if is_fifo(path):
                 # Without a writer this neither blocks nor is at its end: poll(2) waits for the first one.
                 source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                self._outputs.append(_Output(self._driver, source, target))
+                self._outputs.append(Output(self._driver, source, target))
         if is_fifo(self._stdio.stdin):
             # With O_RDWR, since for writing alone a fifo that nobody reads yet can't be opened.
             self._input = os.open(self._stdio.stdin, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -143,47 +140,3 @@ class Copying:
         descriptor, self._input = self._input, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-class _Output:
-    """One stream of a process, copied to one of ours until its end."""
-
-    def __init__(self, driver: BlockingDriver, source: int, target: int) -> None:
-        self._driver = driver
-        self._ending = False
-        self._ready: BlockingWaiter | None = None
-        self.source = source
-        self.target = target
-
-    def process_has_ended(self) -> None:
-        """From now on a fifo without a writer is at its end, also one that never had a writer."""
-        self._ending = True
-        if self._ready is not None:
-            self._ready.set(None)
-
-    async def copy(self) -> None:
-        """Copies to the end. Never given up between reading and writing, unless the whole is."""
-        waited = self._ending
-        while True:
-            if not waited:
-                await self._readable()
-            try:
-                data = memoryview(os.read(self.source, CHUNK))
-            except BlockingIOError:
-                waited = False
-                continue
-            if not data:
-                return
-            waited = self._ending
-            while data:
-                await self._driver.writable(self.target)
-                data = data[os.write(self.target, data[:SAFE_WRITE]) :]
-
-    async def _readable(self) -> None:
-        self._ready = ready = self._driver.waiter()
-        self._driver.watch(self.source, read=lambda: ready.set(None))
-        try:
-            await ready
-        finally:
-            self._ready = None
-            self._driver.watch(self.source)
