@@ -11,10 +11,8 @@ import gc
 import io
 import os
 import resource
-import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -42,6 +40,7 @@ from pycontainerd.mounts import mounting
 from pycontainerd.mounts.model import Mount, without_volatile
 from pycontainerd.system import capabilities, namespaces
 from pycontainerd.system.deathpipe import die_with
+from pycontainerd.system.detached import vanishing_directory
 from pycontainerd.system.libc import checked, libc
 from pycontainerd.system.socket import send_with_fds
 
@@ -192,15 +191,12 @@ def warm() -> None:
     layer = igzip_lib.compress(b"".join(members) + bytes(1024), flag=igzip_lib.COMP_GZIP)
     confinement.filter_program()
     capabilities.effective()
-    place = tempfile.mkdtemp(prefix="containerd-warm")
-    try:
+    with vanishing_directory() as place:
         directory = os.open(place, _OPEN)
         try:
             with io.BytesIO(layer) as stream:
                 extract(stream.read, Extraction(directory, overlay=False), sniff=True)
         finally:
             os.close(directory)
-    finally:
-        shutil.rmtree(place)
     encode(Applied("", 0, 0))
     decode_request(encode(ApplyRequest((Mount("bind", place),))))

@@ -12,7 +12,6 @@ import resource
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Final
 
@@ -36,6 +35,7 @@ from pycontainerd.mounts import mounting
 from pycontainerd.mounts.model import Mount, read_only, without_volatile
 from pycontainerd.system import capabilities, mount
 from pycontainerd.system.deathpipe import die_with
+from pycontainerd.system.detached import vanishing_directory
 
 SWITCH_INTERVAL_S: Final = 0.0005
 
@@ -120,7 +120,7 @@ def _write_all(sink: int, data: bytes) -> None:
 
 def warm() -> None:
     """Compares two small trees, so that children find all of it loaded and run once."""
-    with tempfile.TemporaryDirectory(prefix="containerd-warm") as place:
+    with vanishing_directory() as place:
         older, newer = os.path.join(place, "older"), os.path.join(place, "newer")
         os.makedirs(os.path.join(older, "below"))
         for name in ("gone", "kept", "changed"):

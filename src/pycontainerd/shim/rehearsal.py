@@ -2,14 +2,13 @@
 
 Afterwards every module is loaded, every message class is made and every byte code has settled into the form in which
 the interpreter keeps it: what a shim does later changes few of the pages that it shares with the others. The daemon,
-the runtime and the container are played by ourselves; nothing but a temporary directory is touched.
+the runtime and the container are played by ourselves; nothing but a directory of this process is touched.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import time
@@ -36,6 +35,7 @@ from pycontainerd.shim.runc import Runc, Stdio
 from pycontainerd.shim.server import SIGNALS, Prepared, Shim
 from pycontainerd.shim.spawn import Tie
 from pycontainerd.shim.transport import Listener, connect_unix
+from pycontainerd.system.detached import vanishing_directory
 from pycontainerd.system.prctl import set_parent_death_signal
 
 PLAYS: Final = 10
@@ -61,14 +61,10 @@ def rehearse(plays: int = PLAYS, rounds: int = ROUNDS, tie: Tie = ()) -> None:
 
 
 def _play(rounds: int, tie: Tie) -> None:
-    directory = f"{os.environ.get('TMPDIR', '/tmp')}/shim-{os.urandom(8).hex()}"  # noqa: S108 - nobody can guess it
-    os.mkdir(directory, 0o700)
     failures: list[BaseException] = []
     loop = Loop(lambda name, error: failures.append(error))
-    try:
+    with vanishing_directory() as directory:
         loop.run(_Play(loop, directory).run(rounds, Prepared(tie=tie)))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
     if failures:
         raise failures[0]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 
 from pycontainerd.snapshots import trees
 from pycontainerd.snapshots.tree_messages import (
@@ -23,6 +22,7 @@ from pycontainerd.snapshots.tree_messages import (
     encode,
 )
 from pycontainerd.system.deathpipe import die_with
+from pycontainerd.system.detached import vanishing_directory
 
 
 def main(request: bytes, fds: list[int]) -> int:
@@ -51,7 +51,7 @@ def _answer(request: Request) -> Reply:
 
 def warm() -> None:
     """One full cycle of what a child does, before the spawner settles its memory."""
-    with tempfile.TemporaryDirectory() as directory:
+    with vanishing_directory() as directory:
         source, target = os.path.join(directory, "source"), os.path.join(directory, "target")
         os.makedirs(os.path.join(source, "below"))
         with open(os.path.join(source, "file"), "wb") as file:
