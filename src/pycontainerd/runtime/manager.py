@@ -17,7 +17,7 @@ from msgspec import Struct
 from pycontainerd import faults
 from pycontainerd.api.containerd import events_pb2
 from pycontainerd.clock import Clock
-from pycontainerd.errors import DeadlineExceeded, Error, Unknown
+from pycontainerd.errors import DeadlineExceeded, Error, Unimplemented, Unknown
 from pycontainerd.events.exchange import Exchange
 from pycontainerd.events.once import DELETE, EXIT
 from pycontainerd.log import fields
@@ -25,10 +25,11 @@ from pycontainerd.runtime import executable, joining
 from pycontainerd.runtime.background import Spawn
 from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
-from pycontainerd.runtime.connection import ShimConnection, connect, may_live
+from pycontainerd.runtime.connection import ShimConnection, connect, may_live, socket_path
 from pycontainerd.runtime.discovery import Discovery, ShimBinary
 from pycontainerd.runtime.executable import Surroundings
 from pycontainerd.runtime.failures import Failures
+from pycontainerd.runtime.leftover_sockets import remove_if_dead
 from pycontainerd.runtime.logcopy import LogCopy
 from pycontainerd.runtime.model import Exit, Payload
 from pycontainerd.runtime.registry import Registry
@@ -179,6 +180,7 @@ class ShimManager:
         if shim.binary is not None and (force or not shim.binary.ours):
             await self._delete_by_binary(shim.bundle, shim.binary)
         shim.log.close()
+        self._remove_sockets(shim.bundle, shim.bootstrap)
         faults.reach("runtime.shim.gone")
         await asyncio.to_thread(self._clear, shim.bundle)
         self.shims.remove(shim)
@@ -237,6 +239,7 @@ class ShimManager:
         """Removes what a dead shim has left: how its task ended, as far as anyone knows."""
         steps.note(bundle.path, "shim lost", error="its connection has ended, and it can't be dialled", by=steps.DAEMON)
         exit_ = await self._delete_by_binary(bundle, binary) if binary is not None else recorded(bundle)
+        self._remove_sockets(bundle, _noted(bundle) or self.guess(bundle))
         await asyncio.to_thread(self._clear, bundle)
         return exit_ or self._unknown_exit()
 
@@ -393,6 +396,19 @@ class ShimManager:
         self.failures.keep(bundle)
         bundle.delete()
 
+    def _remove_sockets(self, bundle: Bundle, bootstrap: Bootstrap) -> None:
+        """Removes the names of a dead shim's sockets: the one where it served, and the one for debugging."""
+        debug = self._ours.socket_path(bundle.namespace, f"{bundle.id}/debug")
+        try:
+            for path in (socket_path(bootstrap), debug):
+                if path.startswith("/"):
+                    remove_if_dead(path)
+        except Unimplemented:
+            return  # it was no file
+        except OSError as error:
+            about = fields(id=bundle.id, namespace=bundle.namespace, error=error)
+            _LOG.warning("failed to remove the socket of a shim", extra=about)
+
     async def _delete_by_binary(self, bundle: Bundle, binary: ShimBinary) -> Exit | None:
         """The exit that the shim's `delete` tells; None, and a line in the log, if it fails."""
         about = {"id": bundle.id, "namespace": bundle.namespace}
@@ -414,6 +430,14 @@ async def _logged(work: Coroutine[Any, Any, object], name: str) -> None:
         await work
     except (Error, OSError) as error:
         _LOG.warning("failed to %s", name, extra=fields(error=error))
+
+
+def _noted(bundle: Bundle) -> Bootstrap | None:
+    """Where the shim of *bundle* served, if that can be read."""
+    try:
+        return bundle.read_bootstrap()
+    except Error:
+        return None
 
 
 def _tell_slow(shim: Shim) -> None:

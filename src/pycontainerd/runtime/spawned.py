@@ -18,6 +18,7 @@ from pycontainerd.plugin.sections import DEFAULT_SOCKET_DIR
 from pycontainerd.runtime.bootstrap import TTRPC, Bootstrap
 from pycontainerd.runtime.bundle import LOG, SOCKETS, Bundle
 from pycontainerd.runtime.executable import Surroundings
+from pycontainerd.runtime.leftover_sockets import is_served
 from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.spawner.client import Child
 from pycontainerd.spawner.messages import Setting, soft_limits
@@ -115,7 +116,7 @@ class OurShims:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-        if _is_served(path):
+        if is_served(path):
             return None
         os.unlink(path)
         return _bind(path)
@@ -132,9 +133,3 @@ def _bind(path: str) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _is_served(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        return probe.connect_ex(path) in (0, errno.EAGAIN)  # EAGAIN: alive, its backlog is full

@@ -28,6 +28,11 @@ def kill_and_wait(pid: int) -> None:
         os.close(descriptor)
 
 
+def sockets(user: User) -> list[str]:
+    """The names of sockets of shims."""
+    return [path.name for path in user.daemon.socket_dir.iterdir() if not path.name.startswith("spawner-")]
+
+
 def test_containers_go_on_and_are_found_again(user: User) -> None:
     for id_ in ("one", "two"):
         user.detach(id_)
@@ -71,6 +76,7 @@ def test_a_shim_that_is_killed_is_cleaned_up_and_told(user: User) -> None:
     assert (deleted.payload["pid"], deleted.payload["exit_status"]) == (pid, 137)
     assert user.tasks() == {}
     assert not user.bundle("c").exists()
+    assert sockets(user) == []
     user.ctr("containers", "rm", "c")
 
 
@@ -82,6 +88,7 @@ def test_a_shim_that_died_with_the_daemon_is_cleaned_up(user: User) -> None:
     user.daemon.up()
     assert user.tasks() == {}
     assert not user.bundle("c").exists()
+    assert sockets(user) == []
     user.ctr("containers", "rm", "c")
 
 
