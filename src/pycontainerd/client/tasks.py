@@ -31,8 +31,12 @@ class Tasks(Api):
         stderr: str = "",
         terminal: bool = False,
         options: Any | None = None,
+        checkpoint: types_pb2.Descriptor | None = None,
     ) -> int:
-        """Prepares the task of a container and returns the pid of its first process, which waits for `start`."""
+        """Prepares the task of a container and returns the pid of its first process, which waits for `start`.
+
+        One that is to be restored from *checkpoint* gets its pid there.
+        """
         request = tasks_pb2.CreateTaskRequest(
             container_id=container_id,
             rootfs=rootfs,
@@ -41,6 +45,7 @@ class Tasks(Api):
             stderr=stderr,
             terminal=terminal,
             options=options,
+            checkpoint=checkpoint,
         )
         reply: tasks_pb2.CreateTaskResponse = await self._session.unary(_METHODS["create"], request)
         return reply.pid
@@ -117,6 +122,15 @@ class Tasks(Api):
 
     async def resume(self, container_id: str) -> None:
         await self._session.unary(_METHODS["resume"], tasks_pb2.ResumeTaskRequest(container_id=container_id))
+
+    async def checkpoint(self, container_id: str, options: Any | None = None) -> Sequence[types_pb2.Descriptor]:
+        """Stores the state of a running task, or writes it to the directory that *options* name.
+
+        Returns the blobs with its files and with its spec, none if it was written.
+        """
+        request = tasks_pb2.CheckpointTaskRequest(container_id=container_id, options=options)
+        reply: tasks_pb2.CheckpointTaskResponse = await self._session.unary(_METHODS["checkpoint"], request)
+        return list(reply.descriptors)
 
     async def pids(self, container_id: str) -> Sequence[process_pb2.ProcessInfo]:
         """The processes of a container, seen from outside."""

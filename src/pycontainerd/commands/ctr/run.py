@@ -30,7 +30,9 @@ async def run(ctx: Context) -> int:
     try:
         if ctx.text("dump-config"):
             _dump_spec(container, ctx.text("dump-config"))
-        return await run_task(ctx, client, container, terminal_wanted=ctx.flag("tty"), rootfs=mounts)
+        return await run_task(
+            ctx, client, container, terminal_wanted=ctx.flag("tty"), rootfs=mounts, detached=ctx.flag("detach")
+        )
     finally:
         if ctx.flag("rm"):
             await _remove(client, container)

@@ -70,6 +70,8 @@ ROOT: tuple[Entry, ...] = (
         Entry("info", "Show everything about a container", "containers.info"),
         Entry("list,ls", "List containers", "containers.list_"),
         Entry("label", "Set and clear labels of a container", "containers.label"),
+        Entry("checkpoint", "Make an image of a container, to restore it from", "containers.checkpoint"),
+        Entry("restore", "Make a container of a checkpoint, and start it", "containers.restore"),
     ),
     _group(
         "content",
@@ -134,6 +136,7 @@ ROOT: tuple[Entry, ...] = (
         "tasks,t,task",
         "Manage tasks: what runs",
         Entry("attach", "Attach to the input and output of a task", "tasks.attach"),
+        Entry("checkpoint", "Save the state of a running task", "tasks.checkpoint"),
         Entry(_DELETE, "Delete tasks", "tasks.delete"),
         Entry("exec", "Run one more process in a container", "tasks.exec_"),
         Entry("explain", "Show what was tried for a task, and where it broke", "tasks.explain"),

@@ -20,33 +20,40 @@ if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any
 
     from pycontainerd.api.containerd.services.containers.v1_pb2 import Container
-    from pycontainerd.api.containerd.types_pb2 import Mount
+    from pycontainerd.api.containerd.types_pb2 import Descriptor, Mount
     from pycontainerd.client.client import Client
     from pycontainerd.commands.ctr.context import Context
 
 
 async def run_task(
-    ctx: Context, client: Client, container: Container, *, terminal_wanted: bool, rootfs: Iterable[Mount]
+    ctx: Context,
+    client: Client,
+    container: Container,
+    *,
+    terminal_wanted: bool,
+    rootfs: Iterable[Mount],
+    detached: bool,
+    checkpoint: Descriptor | None = None,
 ) -> int:
-    """Runs the task of *container* as the flags of the command say. Returns its exit code, 0 if it is left
-    alone.
+    """Runs the task of *container*, from *checkpoint* if there is one, as the flags that the command has say.
+
+    Returns its exit code, 0 if it is left alone.
     """
     gc.enable()
-    detached = ctx.flag("detach")
     async with AsyncExitStack() as stack:
         screen = stack.enter_context(terminal.raw_terminal()) if terminal_wanted and not detached else None
         streams = stdio.choose(
             container.id,
             terminal=terminal_wanted,
-            null_io=ctx.flag("null-io"),
-            log_uri=ctx.text("log-uri"),
-            fifo_dir=ctx.text("fifo-dir"),
+            null_io=ctx.has("null-io") and ctx.flag("null-io"),
+            log_uri=_text(ctx, "log-uri"),
+            fifo_dir=_text(ctx, "fifo-dir"),
         )
         task = _Task(ctx, client, container, streams, screen)
         try:
             # Open in any case: a shim waits for a reader of its fifos before it creates the task.
             async with stdio.Copying(ctx.driver, streams, task.process.close_stdin) as copying:
-                await task.create(rootfs)
+                await task.create(rootfs, checkpoint)
                 if detached:
                     await task.start()
                     return 0
@@ -66,7 +73,7 @@ class _Task:
         self._streams = streams
         self.process = attending.Attended(client, ctx.driver, container.id, screen=screen)
 
-    async def create(self, rootfs: Iterable[Mount]) -> None:
+    async def create(self, rootfs: Iterable[Mount], checkpoint: Descriptor | None) -> None:
         pid = await self._client.tasks.create(
             self._container.id,
             rootfs=rootfs,
@@ -75,10 +82,11 @@ class _Task:
             stderr=self._streams.stderr,
             terminal=self._streams.terminal,
             options=_task_options(self._ctx, self._container),
+            checkpoint=checkpoint,
         )
-        if self._ctx.text("pid-file"):
+        if _text(self._ctx, "pid-file"):
             try:
-                write_pid_file(self._ctx.text("pid-file"), pid)
+                write_pid_file(_text(self._ctx, "pid-file"), pid)
             except OSError:
                 await self._kill()
                 raise
@@ -107,9 +115,14 @@ class _Task:
         await self._client.tasks.delete(self._container.id)
 
 
+def _text(ctx: Context, name: str) -> str:
+    """The value of a flag that not every command has."""
+    return ctx.text(name) if ctx.has(name) else ""
+
+
 def _task_options(ctx: Context, container: Container) -> Any | None:
     """Options of the runtime that hold for the task only; None if there are none."""
-    no_pivot = ctx.flag("no-pivot")
+    no_pivot = ctx.has("no-pivot") and ctx.flag("no-pivot")
     mapped = ctx.has("uidmap") and ctx.texts("uidmap") and ctx.texts("gidmap")
     if container.runtime.name != RUNC or not (no_pivot or mapped):
         return None

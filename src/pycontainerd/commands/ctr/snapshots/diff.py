@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
 
 from pycontainerd.commands.ctr.flags import BOOL, STRINGS, Flag
 from pycontainerd.commands.ctr.snapshots.chosen import DEFAULT, root_label
@@ -12,14 +12,12 @@ from pycontainerd.commands.ctr.values import parse_labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from pycontainerd.api.containerd.types_pb2 import Mount
+    from pycontainerd.api.containerd.types_pb2 import Descriptor
+    from pycontainerd.client.client import Client
     from pycontainerd.client.snapshots import Snapshots
     from pycontainerd.commands.ctr.context import Context
 
 _GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
-_COMMITTED = 3
 
 FLAGS = (
     Flag("media-type", usage="Media type to use for creating diff", default=_GZIP),
@@ -32,54 +30,40 @@ USAGE = "[flags] <idA> [<idB>]"
 
 async def run(ctx: Context) -> None:
     first = ctx.needed(0, "snapshot id must be provided")
+    from pycontainerd.client.changes import compared_with_parent
+
     labels = parse_labels(ctx.texts("label"))
     if ctx.flag("keep"):
         labels.update(root_label())
     client = await ctx.client()
-    async with client.leased() as leased, AsyncExitStack() as stack:
+    async with client.leased() as leased:
         chosen = leased.snapshots(ctx.text("snapshotter") or DEFAULT)
         second = ctx.argument(1)
+        how = _How(ctx.text("media-type"), ctx.text("ref"), labels, _epoch_s())
         if second:
-            older = await stack.enter_async_context(_seen(chosen, first, f"{first}-view-key"))
-            newer = await stack.enter_async_context(_seen(chosen, second, f"{second}-view-key"))
+            layer = await _compared(leased, chosen, first, second, how)
         else:
-            parent = (await chosen.stat(first)).parent
-            older = await stack.enter_async_context(_viewed(chosen, parent, f"{parent}-parent-view-{_unique()}"))
-            newer = await stack.enter_async_context(_seen(chosen, first, f"{first}-view-{_unique()}"))
-        layer = await leased.diff.compare(
-            older,
-            newer,
-            media_type=ctx.text("media-type"),
-            ref=ctx.text("ref"),
-            labels=labels,
-            source_date_epoch_s=_epoch_s(),
-        )
+            layer = await compared_with_parent(leased, chosen, first, **how._asdict())
         async for data in leased.content.read(layer.digest):
             sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 
-@asynccontextmanager
-async def _seen(snapshots: Snapshots, key: str, view: str) -> AsyncIterator[list[Mount]]:
-    """How to mount *key*; a committed one by the view *view*, which goes with the block."""
-    if (await snapshots.stat(key)).kind != _COMMITTED:
-        yield await snapshots.mounts(key)
-        return
-    async with _viewed(snapshots, key, view) as mounts:
-        yield mounts
+class _How(NamedTuple):
+    media_type: str
+    ref: str
+    labels: dict[str, str]
+    source_date_epoch_s: int | None
 
 
-@asynccontextmanager
-async def _viewed(snapshots: Snapshots, parent: str, view: str) -> AsyncIterator[list[Mount]]:
-    mounts = await snapshots.view(view, parent)
-    try:
-        yield mounts
-    finally:
-        await snapshots.remove(view)
+async def _compared(client: Client, snapshots: Snapshots, first: str, second: str, how: _How) -> Descriptor:
+    from pycontainerd.client.changes import seen
 
-
-def _unique() -> str:
-    return os.urandom(6).hex()
+    async with (
+        seen(snapshots, first, f"{first}-view-key") as older,
+        seen(snapshots, second, f"{second}-view-key") as newer,
+    ):
+        return await client.diff.compare(older, newer, **how._asdict())
 
 
 def _epoch_s() -> int | None:

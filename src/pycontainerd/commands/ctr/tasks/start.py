@@ -32,4 +32,4 @@ async def run(ctx: Context) -> int:
     if container.snapshot_key:
         mounts = await client.snapshots(container.snapshotter).mounts(container.snapshot_key)
     terminal = process is not None and process.terminal
-    return await run_task(ctx, client, container, terminal_wanted=terminal, rootfs=mounts)
+    return await run_task(ctx, client, container, terminal_wanted=terminal, rootfs=mounts, detached=ctx.flag("detach"))
