@@ -29,9 +29,14 @@ class Completed(Struct, frozen=True):
     errors: bytes
 
     @property
+    def killed(self) -> bool:
+        """Whether a signal has ended it."""
+        return self.code >= 128
+
+    @property
     def ending(self) -> str:
         """How it ended, as the original says it: `exit status 1`, `signal: killed`."""
-        return f"exit status {self.code}" if self.code < 128 else f"signal: {self.code - 128}"
+        return f"exit status {self.code}" if not self.killed else f"signal: {self.code - 128}"
 
 
 async def run(

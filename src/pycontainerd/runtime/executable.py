@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Final
@@ -21,6 +22,9 @@ from pycontainerd.runtime.task_api import exited_at_ns
 
 OPTIONS_ONLY: Final = ("shim-runc-v1", "shim-runhcs-v1")
 """Shims of an age in which a daemon told only the options."""
+
+DELETIONS: Final = 3
+"""How often a `delete` that is killed is run."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -92,12 +96,22 @@ async def delete(
 ) -> tuple[Exit, bytes]:
     """Runs the shim's `delete`, which removes what a dead shim left: the exit it knows of, and its warnings.
 
-    Raises Unknown if it fails, TimeoutError.
+    One that is killed, or that is not done after *timeout_s*, is run again: what it removes must not stay, and may be
+    a container that runs. Raises Unknown if it fails, TimeoutError.
     """
+    for _ in range(DELETIONS - 1):
+        with contextlib.suppress(TimeoutError):
+            done = await _delete(about, binary, bundle, timeout_s)
+            if not done.killed:
+                return _deleted(bundle, done)
+    return _deleted(bundle, await _delete(about, binary, bundle, timeout_s))
+
+
+async def _delete(about: Surroundings, binary: ShimBinary, bundle: Bundle, timeout_s: float | None) -> Completed:
     arguments = about.arguments(binary, bundle.namespace, bundle.id)
     debug = ["-debug"] if about.debug else []
     try:
-        done = await run(
+        return await run(
             [*arguments, "-bundle", bundle.path, *debug, "delete"],
             cwd=bundle.path,
             env=about.for_namespace(bundle.namespace),
@@ -105,6 +119,9 @@ async def delete(
         )
     except OSError as error:
         raise Unknown(f"delete of shim {bundle.id}: {_reason(error)}") from error
+
+
+def _deleted(bundle: Bundle, done: Completed) -> tuple[Exit, bytes]:
     if done.code:
         raise Unknown(f"delete of shim {bundle.id}: {_text(done.errors)}: {done.ending}")
     try:

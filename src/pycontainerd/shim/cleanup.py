@@ -17,6 +17,8 @@ from pycontainerd.shim import exit_record
 from pycontainerd.shim.runc_root import DEFAULT_ROOT, state_directory
 
 RUNC_S: Final = 60.0
+RUNS: Final = 3
+"""How often a runc that is killed is run: the container must not be left to itself."""
 
 
 class CleanedUp(NamedTuple):
@@ -69,6 +71,9 @@ def _delete(bundle: str, root: str, options: dict[str, Any], id_: str) -> list[s
     command = [program, "--root", root, "--log", log, "--log-format", "json", *systemd, "delete", "--force", id_]
     try:
         done = run(command, merge=True, timeout_s=RUNC_S)
+        for _ in range(RUNS - 1):
+            if done.status > 128:
+                done = run(command, merge=True, timeout_s=RUNC_S)
     except (OSError, TimeoutError) as error:
         return [f"{program} delete --force {id_}: {error}"]
     if done.status:
