@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 EVENTS_AT_ONCE: Final = 64
+REST_LIMIT_S: Final = 64.0
 
 
 class Cancelled(BaseException):
@@ -235,6 +236,8 @@ class Loop:
         self._timers: list[LoopTimer] = []
         self._cancelled_timers = 0
         self._signal_pipe: tuple[int, int] | None = None
+        self._at_rest: Callable[[], object] | None = None
+        self._rest_s = 0.0
 
     def report(self, name: str, error: BaseException) -> None:
         """Tells of a defect; what goes wrong in the telling is let go."""
@@ -413,6 +416,13 @@ class Loop:
 
     # --- running
 
+    def at_rest(self, after_s: float, callback: Callable[[], object]) -> None:
+        """Calls *callback* once nothing has happened for *after_s* seconds, and then no more until something happens.
+
+        It takes twice as long the next time, at most REST_LIMIT_S: who is asked every few seconds is never at rest.
+        """
+        self._at_rest, self._rest_s = callback, after_s
+
     def run(self, main: Coroutine[Any, Any, None]) -> None:
         """Runs until *main* has ended, then cancels what is left and waits for it."""
         task = self.spawn(main, name="main")
@@ -439,7 +449,17 @@ class Loop:
             self._cancelled_timers -= 1
         if self._timers and not self.ready:
             timeout = max(0.0, self._timers[0].due - self.now())
-        return self._epoll.poll(timeout, EVENTS_AT_ONCE)
+        if timeout >= 0 or self._at_rest is None:
+            return self._epoll.poll(timeout, EVENTS_AT_ONCE)
+        return self._epoll.poll(self._rest_s, EVENTS_AT_ONCE) or self._rest(self._at_rest)
+
+    def _rest(self, callback: Callable[[], object]) -> list[tuple[int, int]]:
+        self._rest_s = min(2 * self._rest_s, REST_LIMIT_S)
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - as in _call
+            self.report("rest", error)
+        return self._epoll.poll(-1, EVENTS_AT_ONCE)
 
     def _dispatch(self, fd: int, events: int) -> None:
         interest = self._interests.get(fd)

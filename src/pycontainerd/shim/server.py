@@ -27,6 +27,8 @@ from pycontainerd.shim.transport import Listener, remove_socket
 FLUSH_S: Final = 2.0
 """How long the last events may take on their way when the shim ends."""
 
+REST_S: Final = 1.0
+"""How long nothing must have happened before memory is given back for the first time."""
 
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -46,11 +48,17 @@ def serve(
     log_fd: int,
     environment: Mapping[str, str],
     prepared: Prepared,
+    *,
+    at_rest: Callable[[], object],
 ) -> None:
-    """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then."""
+    """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then.
+
+    *at_rest* is called when there is nothing to do; see `Loop.at_rest`.
+    """
     fields = {"runtime": "io.containerd.runc.v2", "id": request.id}
     journal = Journal(log_fd, debug=request.debug, fields=fields)
     loop = Loop(lambda name, error: journal.error(f"{name}: {_described(error)}"))
+    loop.at_rest(REST_S, at_rest)
     loop.run(Shim(loop, journal, request, environment, prepared).run(listening))
 
 

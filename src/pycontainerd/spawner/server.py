@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from pycontainerd import faults
-from pycontainerd.spawner import child
+from pycontainerd.spawner import backing, child
 from pycontainerd.spawner.messages import (
     DESCRIPTOR_LIMIT,
     SIZE_LIMIT,
@@ -57,6 +57,7 @@ def main() -> NoReturn:
     gc.collect()
     kept = settle()
     gc.freeze()
+    backing.back()
     faults.arm(os.environ.get(faults.VARIABLE, ""))  # not before: what is played through has points of its own
     spawner.run()
     del kept

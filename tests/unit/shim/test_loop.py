@@ -301,3 +301,47 @@ def test_a_task_that_awaits_what_is_not_of_the_loop_ends_alone() -> None:
 
     loop.run(main())
     assert told == ["wait: TypeError"]
+
+
+def test_rest_is_told_once_after_each_activity() -> None:
+    rests = []
+    read, write = os.pipe()
+
+    async def body(loop: Loop) -> None:
+        def rested() -> None:
+            rests.append(loop.now())
+            os.write(write, b"x")  # what happens next
+
+        loop.at_rest(0.001, rested)
+        for _ in range(3):
+            await loop.readable(read)
+            os.read(read, 1)
+        loop.forget(read)
+
+    run(body)
+    os.close(read)
+    os.close(write)
+    assert len(rests) == 3
+    first, second, third = rests
+    assert second - first >= 0.002  # the time doubles
+    assert third - second >= 0.004
+
+
+def test_what_goes_wrong_at_rest_is_reported_and_the_loop_goes_on() -> None:
+    errors: list[str] = []
+    loop = Loop(lambda name, error: errors.append(f"{name}: {error}"))
+    read, write = os.pipe()
+
+    def rested() -> None:
+        os.write(write, b"x")
+        raise ValueError("no rest")
+
+    async def main() -> None:
+        loop.at_rest(0.001, rested)
+        await loop.readable(read)
+        loop.forget(read)
+
+    loop.run(main())
+    os.close(read)
+    os.close(write)
+    assert errors == ["rest: no rest"]
