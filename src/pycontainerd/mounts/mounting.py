@@ -178,26 +178,26 @@ def _mount_in_thread(directory: str, arguments: _MountCall) -> None:
         raise failures[0]
 
 
-def unmount(target: str, flags: int = 0) -> None:
+def unmount(target: str, flags: int = 0, *, attempts: int = BUSY_ATTEMPTS) -> None:
     """Takes the topmost mount from *target*; tries again for 2.5 s while it is busy. EINVAL: nothing is mounted."""
-    for attempt in range(BUSY_ATTEMPTS):
+    for attempt in range(attempts):
         try:
             kernel.umount(target, flags)
         except OSError as error:
-            if error.errno != errno.EBUSY or attempt == BUSY_ATTEMPTS - 1:
+            if error.errno != errno.EBUSY or attempt == attempts - 1:
                 raise
             time.sleep(BUSY_DELAY_S)
         else:
             return
 
 
-def unmount_all(target: str, flags: int = 0) -> None:
+def unmount_all(target: str, flags: int = 0, *, attempts: int = BUSY_ATTEMPTS) -> None:
     """Takes every mount from *target*, those stacked on each other as well; nothing happens if there is none."""
     if fuse.unmount(target):
         return
     while True:
         try:
-            unmount(target, flags)
+            unmount(target, flags, attempts=attempts)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -218,7 +218,7 @@ def unmount_mounts(mounts: Sequence[Mount], target: str, flags: int = 0) -> None
                 unmount_all(target, flags)
 
 
-def unmount_recursive(target: str, flags: int = 0) -> None:
+def unmount_recursive(target: str, flags: int = 0, *, attempts: int = BUSY_ATTEMPTS) -> None:
     """Takes every mount at and below *target*, the deepest first."""
     for place in mounts_below(os.path.realpath(target)):
-        unmount_all(place, flags)
+        unmount_all(place, flags, attempts=attempts)

@@ -19,9 +19,9 @@ from pycontainerd.api.containerd import events_pb2
 from pycontainerd.errors import NotFound, Unknown
 from pycontainerd.mounts.model import Mount
 from pycontainerd.mounts.model import Options as MountOptions
-from pycontainerd.mounts.mounting import mount_one, unmount_recursive
+from pycontainerd.mounts.mounting import mount_one
 from pycontainerd.quoting import quote
-from pycontainerd.shim import exec_fifo, exit_record, spec, steps
+from pycontainerd.shim import exec_fifo, exit_record, spec, steps, unmounting
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, keep_log, restore_arguments, working
 from pycontainerd.shim.execs import Execs, read_pid
@@ -130,7 +130,7 @@ class Container:
                 await self._create()
         except BaseException:
             await self.init.close_streams()
-            self._unmount()
+            await self._unmount()
             raise
         self.host.publisher.publish("/tasks/create", self._created_event())
 
@@ -310,7 +310,7 @@ class Container:
                 await process.close_streams()
                 process.exited.set(None)
             await init.close_streams()
-            self._unmount()
+            await self._unmount()
             faults.reach("shim.delete.unmounted")
 
     async def _delete(self) -> None:
@@ -337,12 +337,12 @@ class Container:
             except Unknown as error:
                 raise error.within("failed to mount rootfs component") from error
 
-    def _unmount(self) -> None:
+    async def _unmount(self) -> None:
         if not self.request.rootfs:
             return
         try:
             with steps.step(self.bundle, "unmount rootfs"):
-                unmount_recursive(self.rootfs)
+                await unmounting.take_away(self.host.loop, self.rootfs)
         except OSError as error:
             self.host.journal.warning(f"failed to unmount {self.rootfs}: {error}")
 
