@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.busybox_image import busybox_layer, oci_archive
-from tests.harness.machine import ALONE, BASE, MARK, SESSION, Machine
+from tests.harness.machine import ALONE, BASE, MARK, RUN, SESSION, SHARED, Machine
 
 _numbers = itertools.count(1)
 IMAGE = "example.local/library/busybox:latest"
@@ -32,6 +32,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fails the whole run if the machine is not as it was found."""
+    if RUN == SESSION:
+        shutil.rmtree(SHARED, ignore_errors=True)
     found = session.config.stash.get(_FOUND, None)
     left = found.left_by(Machine.now(whole=True)) if found is not None else {}
     if left:

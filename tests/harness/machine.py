@@ -17,6 +17,12 @@ MARK = "PYCONTAINERD_TEST_SESSION"
 SESSION = f"t{uuid.uuid4().hex[:8]}"
 ALONE = os.environ.get("CI") == "true"
 BASE = Path("/dev/shm") / SESSION
+RUN = os.environ.setdefault("PYCONTAINERD_TEST_RUN", SESSION)
+"""The name of the session that started this one, with xdist; else this one's."""
+
+SHARED = Path("/dev/shm") / f"{RUN}-shared"
+"""What the sessions of one run share: who needs it makes it, and who started the run removes it."""
+
 CGROUPS = Path("/sys/fs/cgroup")
 
 

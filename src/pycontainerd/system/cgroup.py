@@ -124,7 +124,7 @@ class Cgroup(Struct, frozen=True):
     def join(self, pid: int = 0) -> None:
         """Moves a process (0: this one) into the group, in every hierarchy; makes what is missing."""
         for directory in dict.fromkeys(self.directories.values()):
-            _make(directory)
+            self._make(directory)
             write(os.path.join(directory, "cgroup.procs"), str(pid))
 
     def remove(self) -> None:
@@ -133,18 +133,18 @@ class Cgroup(Struct, frozen=True):
             if os.path.isdir(directory):
                 os.rmdir(directory)
 
-
-def _make(directory: str) -> None:
-    """Makes a group and those above it. A new cpuset of version 1 has no CPUs, and takes no process until it has."""
-    if os.path.isdir(directory):
-        return
-    parent = os.path.dirname(directory)
-    _make(parent)
-    os.mkdir(directory, 0o755)
-    for name in ("cpuset.cpus", "cpuset.mems"):
-        if os.path.exists(os.path.join(directory, name)):
-            with open(os.path.join(parent, name), encoding="ascii") as file:
-                write(os.path.join(directory, name), file.read())
+    def _make(self, directory: str) -> None:
+        """Makes a group and those above it. A new cpuset of version 1 takes no process until it has CPUs."""
+        if os.path.isdir(directory):
+            return
+        parent = os.path.dirname(directory)
+        self._make(parent)
+        os.mkdir(directory, 0o755)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            # In version 2 an empty set means that of the parent, and the root has no such file.
+            if not self.unified and os.path.exists(os.path.join(directory, name)):
+                with open(os.path.join(parent, name), encoding="ascii") as file:
+                    write(os.path.join(directory, name), file.read())
 
 
 _CONTROLLERS: Final = frozenset(

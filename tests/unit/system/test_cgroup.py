@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,31 +46,48 @@ def group() -> Iterator[cgroup.Cgroup]:
                 os.rmdir(place)
 
 
-def test_a_group_is_made_joined_and_removed(group: cgroup.Cgroup) -> None:
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits to be ended."""
+    process = subprocess.Popen(["/bin/sleep", "1000"])
+    yield process
+    end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def test_a_group_is_made_joined_and_removed(group: cgroup.Cgroup, process: subprocess.Popen[bytes]) -> None:
     assert not group.exists()
-    pid = os.fork()
-    if pid == 0:
-        select.select([], [], [], 60)
-        os._exit(0)
-    try:
-        group.join(pid)
-        assert set(cgroup.groups_of(pid).values()) >= {f"/{SESSION}-cgroup/child"}
-    finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
+    if group.unified:
+        # The new groups get the files of cpusets, which the root has not.
+        cgroup.enable_controllers(cgroup.ROOT, ["cpuset"])
+    group.join(process.pid)
+    assert set(cgroup.groups_of(process.pid).values()) >= {f"/{SESSION}-cgroup/child"}
+    end(process)
     group.remove()
     assert not group.exists()
 
 
-def test_the_end_of_a_group_is_told_to_who_waits_for_oom(group: cgroup.Cgroup) -> None:
+def test_the_end_of_a_group_is_told_to_who_waits_for_oom(
+    group: cgroup.Cgroup, process: subprocess.Popen[bytes]
+) -> None:
     directory = group.directory("memory")
     assert directory is not None
-    os.makedirs(directory)
+    os.mkdir(os.path.dirname(directory))
+    if group.unified:
+        cgroup.enable_controllers(os.path.dirname(directory), ["memory"])
+    group.join(process.pid)
     watch = cgroup.event_inotify(directory) if group.unified else cgroup.oom_eventfd(directory)
     try:
         assert select.select([watch], [], [], 0)[0] == []
-        os.rmdir(directory)
-        assert select.select([watch], [], [], 10)[0] == [watch]
+        # Version 2 tells that the last process has gone, version 1 that the group has.
+        end(process)
+        if not group.unified:
+            os.rmdir(directory)
+        assert select.select([watch], [], [], 60)[0] == [watch]
     finally:
         os.close(watch)
 
