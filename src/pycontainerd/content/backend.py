@@ -77,6 +77,11 @@ class Writing(Protocol):
 class Backend(Protocol):
     """Blobs and ingests of all namespaces."""
 
+    doubtful: set[str] | None
+    """Blobs that may have no row though none of theirs went: a commit failed, or came while they were to be removed.
+    None for a backend that can remove only what it has listed before.
+    """
+
     def bind(self, database: Database) -> None:
         """Names the database, for backends that look something up there. Called once, before anything else."""
 

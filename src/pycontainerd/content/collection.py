@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from pycontainerd import faults
@@ -26,6 +27,8 @@ class ContentCollection:
 
     async def collect(self) -> None:
         """Removes what no row names any more."""
+        if self._backend.doubtful is not None:
+            self._backend.doubtful.clear()
         # The disk is read first: what comes later is no candidate, and whose row comes later is found below.
         found = await self._backend.list_blobs()
         faults.reach("content.collect.listed")
@@ -34,6 +37,18 @@ class ContentCollection:
             for name in found:
                 if name not in named:
                     await self._remove(Digest.parse(name))
+        await self._remove_ingests()
+
+    async def collect_only(self, names: Sequence[str]) -> None:
+        """Like `collect`, of blobs only those of *names* and those that the backend has doubts about."""
+        doubtful = self._backend.doubtful or set()
+        found = doubtful.union(names)
+        doubtful.clear()
+        for name in found:
+            await self._remove(Digest.parse(name))
+        await self._remove_ingests()
+
+    async def _remove_ingests(self) -> None:
         await self._backend.remove_other_ingests(lambda: self._database.read(rows.all_ingests))
 
     async def _remove(self, digest: Digest) -> None:
@@ -43,6 +58,8 @@ class ContentCollection:
         except Error as error:
             # One that can't be removed must not keep the others; the next collection tries again.
             _log.warning("failed to remove content %s: %s", digest, error)
+            if self._backend.doubtful is not None:
+                self._backend.doubtful.add(str(digest))
 
     def _is_named(self, digest: Digest) -> bool:
         with self._database.reading() as connection:

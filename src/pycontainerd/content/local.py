@@ -111,6 +111,7 @@ class LocalContent:
         self._ingests = os.path.join(root, "ingest")
         self._committing: Counter[Digest] = Counter()
         self._removing: dict[Digest, asyncio.Future[None]] = {}
+        self.doubtful: set[str] | None = set()
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._verity = verity.supported(root)
 
@@ -190,6 +191,9 @@ class LocalContent:
         self._committing[digest] += 1
         try:
             yield
+        except BaseException:
+            self._doubt(digest)
+            raise
         finally:
             self._committing[digest] -= 1
             if not self._committing[digest]:
@@ -201,7 +205,10 @@ class LocalContent:
 
     async def remove_unless(self, digest: Digest, used: Callable[[], bool]) -> bool:
         """Removes the blob *digest* unless somebody commits it or *used* says that a row names it."""
-        if digest in self._committing or digest in self._removing or used():
+        if digest in self._committing:
+            self._doubt(digest)
+            return False
+        if digest in self._removing or used():
             return False
         removal = self._removing[digest] = asyncio.get_running_loop().create_future()
         try:
@@ -230,6 +237,10 @@ class LocalContent:
         """Lets the kernel refuse damaged pages of the blob, where the file system can. It reads all of it for that."""
         if self._verity:
             await self._threads.run(verity.enable, self.path(digest))
+
+    def _doubt(self, digest: Digest) -> None:
+        if self.doubtful is not None:
+            self.doubtful.add(str(digest))
 
     def _directory(self, name: str) -> str:
         return os.path.join(self._ingests, directory_name(name))

@@ -85,9 +85,11 @@ def assembled(
         images=images,
         containers=ContainerStore(database, events, container_codec),
     )
-    metadata.collector.register(ContentCollection(database, content), kinds.CONTENT, kinds.INGESTS)
+    collection = ContentCollection(database, content)
+    only = None if content.doubtful is None else collection.collect_only
+    metadata.collector.register(collection, kinds.CONTENT, kinds.INGESTS, only=only)
     for name, store in metadata.snapshotters.items():
-        metadata.collector.register(store, kinds.snapshots(name))
+        metadata.collector.register(store, kinds.snapshots(name), only=store.collect_only)
     return metadata
 
 

@@ -85,6 +85,7 @@ class ProxyContent:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
+        self.doubtful: set[str] | None = None
         self._committing: Counter[Digest] = Counter()
         self._database: Database | None = None
         self._found_in: dict[str, list[str]] = {}

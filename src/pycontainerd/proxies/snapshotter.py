@@ -6,7 +6,7 @@ a whole containerd, which has its own view of each namespace. What it has there 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -57,9 +57,9 @@ class ProxySnapshotter:
             found |= {info.name: info for info in await self._walk(namespace, filters)}
         return found
 
-    async def keys(self) -> Sequence[str]:
+    async def keys(self, among: Collection[str] | None = None) -> Sequence[str]:
         infos = {info.name: info for info in await self._walk_all()}
-        return _children_first(infos)
+        return [key for key in _children_first(infos) if among is None or key in among]
 
     async def _walk_all(self) -> list[Info]:
         """What it has without a namespace, if it knows none; else what it has in each of ours."""

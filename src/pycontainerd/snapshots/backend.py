@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from pycontainerd.metadata.database import Database
@@ -33,8 +33,8 @@ class Snapshotter(Protocol):
     async def infos(self, keys: Sequence[str]) -> Mapping[str, Info]:
         """Those of *keys* that exist."""
 
-    async def keys(self) -> Sequence[str]:
-        """All keys, children before their parents."""
+    async def keys(self, among: Collection[str] | None = None) -> Sequence[str]:
+        """All keys, or those of *among* that exist, children before their parents."""
 
     async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
         """The committed snapshots that carry a label. *namespace* asks; a backend that knows none shows all."""

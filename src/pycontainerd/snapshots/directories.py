@@ -51,6 +51,9 @@ class Directories:
         self._threads = threads
         self._trees = trees
         self._busy: set[str] = set()
+        self._knows_litter = False
+        self.forgotten: set[int] = set()
+        """The numbers of directories whose rows went: for the next `sweep`."""
         root.mkdir(mode=_MODE, parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.mkdir(self._parent, _MODE)
@@ -86,6 +89,9 @@ class Directories:
                 if not made.kept:
                     await self._trees.remove(self.path(number))
                 raise
+        except BaseException:
+            self._knows_litter = False  # something of it may lie there
+            raise
         finally:
             self._busy -= names
 
@@ -130,6 +136,9 @@ class Directories:
             with translated(f"remove snapshot directory {self.path(number)}"):
                 hidden = await self._threads.run(self._hide, number)
                 await self._trees.remove(hidden)
+        except BaseException:
+            self._knows_litter = False
+            raise
         finally:
             self._busy -= names
 
@@ -141,7 +150,26 @@ class Directories:
         return hidden
 
     async def sweep(self, numbers: Callable[[], Awaitable[set[int]]]) -> None:
-        """Removes all but the directories in *numbers*, which is asked after the disk was read."""
+        """Removes all but the directories in *numbers*, which is asked after the disk was read.
+
+        Once that was done, and as long as nothing fails, only what is *forgotten* can have become litter.
+        """
+        if self._knows_litter:
+            await self._sweep_forgotten()
+            return
+        self.forgotten.clear()
+        self._knows_litter = True  # before: what fails meanwhile says otherwise
+        try:
+            await self._sweep_all(numbers)
+        except BaseException:
+            self._knows_litter = False
+            raise
+
+    async def _sweep_forgotten(self) -> None:
+        while self.forgotten:
+            await self.remove(self.forgotten.pop())
+
+    async def _sweep_all(self, numbers: Callable[[], Awaitable[set[int]]]) -> None:
         names = await self._threads.run(os.listdir, self._parent)
         busy = set(self._busy)
         known = {str(number) for number in await numbers()}

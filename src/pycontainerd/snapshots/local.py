@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -89,8 +89,8 @@ class LocalSnapshotter:
     async def infos(self, keys: Sequence[str]) -> Mapping[str, Info]:
         return {key: self._layout.shown(record) for key, record in self._records.get_some(keys).items()}
 
-    async def keys(self) -> Sequence[str]:
-        return await self._records.keys()
+    async def keys(self, among: Collection[str] | None = None) -> Sequence[str]:
+        return await self._records.keys(among)
 
     async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
         return await self._records.find_committed(label, value)
@@ -163,6 +163,8 @@ class LocalSnapshotter:
         faults.reach("snapshots.remove.forgotten")
         if self._removes_at_once:
             await self._directories.remove(number)
+        else:
+            self._directories.forgotten.add(number)
 
     async def _measured(self, number: int) -> Usage:
         path = self._layout.measured(number)

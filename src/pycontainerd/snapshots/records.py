@@ -6,7 +6,7 @@ An id names a directory and is never given twice. It is taken before the directo
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +39,9 @@ WITH RECURSIVE chain (id, parent, depth) AS (
 SELECT id FROM chain ORDER BY depth
 """
 _KEYS: Final = "SELECT key FROM backend_snapshots WHERE snapshotter = ? ORDER BY id DESC"
+_KEYS_AMONG: Final = """
+SELECT key FROM backend_snapshots WHERE snapshotter = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY id DESC
+"""
 _LABELLED: Final = (
     _COLUMNS_FROM
     + """
@@ -117,11 +120,14 @@ class Records:
         with self.database.reading() as connection:
             return [id_ for (id_,) in connection.execute(_CHAIN, (self._snapshotter, key))]
 
-    async def keys(self) -> list[str]:
-        """All keys, children before their parents: a parent is always the older."""
+    async def keys(self, among: Collection[str] | None = None) -> list[str]:
+        """All keys, or those of *among* that exist, children before their parents: a parent is always the older."""
 
         def read(connection: sqlite3.Connection) -> list[str]:
-            return [key for (key,) in connection.execute(_KEYS, (self._snapshotter,))]
+            if among is None:
+                return [key for (key,) in connection.execute(_KEYS, (self._snapshotter,))]
+            names = msgspec.json.encode(sorted(among)).decode()
+            return [key for (key,) in connection.execute(_KEYS_AMONG, (self._snapshotter, names))]
 
         return await self.database.read(read)
 

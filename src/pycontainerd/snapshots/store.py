@@ -90,6 +90,7 @@ class SnapshotStore:
         self._events = events
         self._rows = Rows(name)
         self._adoption = asyncio.Lock()
+        self._stuck: set[str] = set()
         """Held while the backend's snapshot of nobody gets a row, or is removed."""
 
     @property
@@ -342,6 +343,7 @@ class SnapshotStore:
 
     async def collect(self) -> None:
         """Removes what the backend has and no row needs, children first, and frees the disk. For the collector."""
+        self._stuck.clear()
         # The backend is asked first: what it makes later has a row before.
         keys = await self.backend.keys()
         faults.reach("snapshots.collect.listed")
@@ -351,10 +353,18 @@ class SnapshotStore:
                 await self._remove_unneeded(key)
         await _tried(self.backend.cleanup, f"clean up snapshotter {self.name}")
 
+    async def collect_only(self, backends: Sequence[str]) -> None:
+        """Like `collect`, of the backend's snapshots only *backends* and those that could not be removed before."""
+        stuck, self._stuck = self._stuck, set()
+        for key in await self.backend.keys(stuck.union(backends)):
+            await self._remove_unneeded(key)
+        await _tried(self.backend.cleanup, f"clean up snapshotter {self.name}")
+
     async def _remove_unneeded(self, key: str) -> None:
         async with self._adoption:
-            if not self._is_needed(key):
-                await _tried(partial(self.backend.remove, key), f"remove snapshot {key}")
+            if self._is_needed(key) or await _tried(partial(self.backend.remove, key), f"remove snapshot {key}"):
+                return
+            self._stuck.add(key)
 
     def _is_needed(self, backend: str) -> bool:
         with self._database.reading() as connection:
@@ -407,12 +417,14 @@ class SnapshotStore:
             raise
 
 
-async def _tried(work: Callable[[], Awaitable[None]], what: str) -> None:
+async def _tried(work: Callable[[], Awaitable[None]], what: str) -> bool:
     """One that fails must not keep the others; the next collection tries again."""
     try:
         await work()
     except Error as error:
         _log.warning("failed to %s: %s", what, error)
+        return False
+    return True
 
 
 def _merged(row: Row, known: Info) -> Info:

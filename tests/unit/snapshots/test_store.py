@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -61,8 +61,8 @@ class Remote:
     async def find_committed(self, label: str, value: str, namespace: str) -> Sequence[Info]:
         return [info for info in self.known.values() if info.labels.get(label) == value]
 
-    async def keys(self) -> Sequence[str]:
-        return list(self.known)
+    async def keys(self, among: Collection[str] | None = None) -> Sequence[str]:
+        return [key for key in self.known if among is None or key in among]
 
     async def remove(self, key: str) -> None:
         self.removed.append(key)

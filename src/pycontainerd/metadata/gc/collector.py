@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
@@ -15,9 +15,10 @@ from pycontainerd import faults
 from pycontainerd.clock import Clock
 from pycontainerd.errors import Error
 from pycontainerd.metadata.database import Committed, Database
-from pycontainerd.metadata.gc import watch
+from pycontainerd.metadata.gc import freed, watch
 from pycontainerd.metadata.gc.mark import find_dying
 from pycontainerd.metadata.gc.sweep import Removed, sweep
+from pycontainerd.metadata.transaction import Transaction
 
 _log: Final = logging.getLogger(__name__)
 
@@ -33,6 +34,15 @@ class Collectable(Protocol):
 
     async def collect(self) -> None:
         """Removes from the disk what no row names any more."""
+
+
+class _Backend(Struct, eq=False):
+    """What is registered. *left* is what it has still to look at; None for all that it has."""
+
+    collect: Callable[[], Awaitable[None]]
+    kinds: frozenset[str]
+    only: Callable[[Sequence[str]], Awaitable[None]] | None
+    left: list[str] | None = None
 
 
 class Stats(Struct, frozen=True):
@@ -52,17 +62,20 @@ class Collector:
         self._clock = clock
         self._tell = tell
         self._lock = asyncio.Lock()
-        self._backends: list[tuple[Collectable, frozenset[str]]] = []
+        self._backends: list[_Backend] = []
         self._dirty: set[str] = set()
-        self._never_collected: set[Collectable] = set()
         database.listen(self._committed)
 
-    def register(self, backend: Collectable, *kinds: str) -> None:
+    def register(
+        self, backend: Collectable, *kinds: str, only: Callable[[Sequence[str]], Awaitable[None]] | None = None
+    ) -> None:
         """Calls *backend* in runs after which something of *kinds* is gone, in every run if none is named, and in
         the first run, as a crash may have left something on disk.
+
+        In later runs *only*, if it is given, is called in its place, with what the backend calls that of which a row
+        of *kinds* went since the last run: nothing else can have become garbage. (See `freed` for the kinds.)
         """
-        self._backends.append((backend, frozenset(kinds)))
-        self._never_collected.add(backend)
+        self._backends.append(_Backend(backend.collect, frozenset(kinds), only))
 
     async def run(self) -> Stats:
         """One collection. What a backend fails at is logged, and tried again in the next run."""
@@ -81,7 +94,7 @@ class Collector:
     async def _collect_database(self) -> tuple[int, int]:
         """Deletes what nothing needs. Returns how many were removed and how many spared."""
         database, now_ns = self._database, self._clock.now_ns()
-        await database.write(watch.begin, what="begin to collect", quiet=True)
+        await database.write(_begin, what="begin to collect", quiet=True)
         try:
             dying = await database.read(lambda connection: find_dying(connection, now_ns))
             faults.reach("gc.marked")
@@ -103,17 +116,28 @@ class Collector:
             self._tell(each)
 
     async def _collect_backends(self) -> None:
+        names = await self._database.write(freed.take, what="learn what was freed", quiet=True)
         dirty, self._dirty = self._dirty, set()
         async with asyncio.TaskGroup() as group:
-            for backend, kinds in self._backends:
-                if not kinds or not kinds.isdisjoint(dirty) or backend in self._never_collected:
-                    group.create_task(self._collect_backend(backend, kinds), name="collect backend")
+            for backend in self._backends:
+                if backend.left is not None:
+                    backend.left += [name for kind in backend.kinds for name in names.get(kind, ())]
+                if not backend.kinds or backend.left is None or backend.left or not backend.kinds.isdisjoint(dirty):
+                    group.create_task(self._collect_backend(backend), name="collect backend")
 
-    async def _collect_backend(self, backend: Collectable, kinds: frozenset[str]) -> None:
+    async def _collect_backend(self, backend: _Backend) -> None:
+        left, backend.left = backend.left, None  # until it is done
         try:
-            await backend.collect()
-            self._never_collected.discard(backend)
+            if left is None or backend.only is None:
+                await backend.collect()
+            else:
+                await backend.only(left)
+            backend.left = []
         except Exception:  # noqa: BLE001 - one that fails must not keep the others from theirs
-            # It is called again in the next run.
-            _log.exception("failed to garbage collect %s", ", ".join(sorted(kinds)) or backend)
-            self._never_collected.add(backend)
+            # It is called again in the next run, and looks at all.
+            _log.exception("failed to garbage collect %s", ", ".join(sorted(backend.kinds)) or backend.collect)
+
+
+def _begin(tx: Transaction) -> None:
+    watch.begin(tx)
+    freed.begin(tx)

@@ -11,29 +11,32 @@ from typing import Final
 from pycontainerd.metadata.gc.order import Dying, ordered
 
 _UNREACHED: Final = """
-WITH RECURSIVE live (id, flat) AS (
-    SELECT id, root = 2 FROM objects
+WITH RECURSIVE live (state) AS (
+    SELECT 2 * id + (root = 2) FROM objects
     WHERE (root <> 0 OR reserved <> 0) AND (reserved <> 0 OR expires_ns IS NULL OR expires_ns > :now_ns)
 UNION
-    SELECT target.id, live.flat
+    SELECT 2 * target.id + (live.state & 1)
     FROM live
-    CROSS JOIN edges ON edges.owner = live.id AND edges.back = 0 AND edges.flat >= live.flat
+    CROSS JOIN edges ON edges.owner = live.state >> 1 AND edges.back = 0 AND edges.flat >= live.state & 1
     CROSS JOIN objects AS target
         ON target.namespace = edges.namespace AND target.kind = edges.kind AND target.name = edges.name
     WHERE (edges.within_ns IS NULL AND edges.beyond_ns IS NULL)
        OR :now_ns - target.used_ns < edges.within_ns OR :now_ns - target.used_ns > edges.beyond_ns
 UNION
-    SELECT edges.owner, 0
+    SELECT 2 * edges.owner
     FROM live
-    CROSS JOIN objects AS holder ON holder.id = live.id AND live.flat = 0
-    CROSS JOIN edges
+    CROSS JOIN objects AS holder ON holder.id = live.state >> 1 AND live.state & 1 = 0
+    CROSS JOIN edges INDEXED BY edges_back
         ON edges.namespace = holder.namespace AND edges.kind = holder.kind AND edges.name = holder.name
         AND edges.back = 1
 )
-SELECT id, id IN (SELECT id FROM live) FROM objects
-WHERE kind NOT IN ('namespaces', 'containers', 'sandboxes') AND id NOT IN (SELECT id FROM live WHERE flat = 0)
+SELECT id, 2 * id + 1 IN (SELECT state FROM live) FROM objects
+WHERE kind NOT IN ('namespaces', 'containers', 'sandboxes') AND 2 * id NOT IN (SELECT state FROM live)
 """
-"""Ids that no root reaches whole, and whether one reaches them flat: they stay, but what they need may go."""
+"""Ids that no root reaches whole, and whether one reaches them flat: they stay, but what they need may go.
+
+A state is an object's id, doubled, and 1 where it is reached flat: one number is found faster than two.
+"""
 
 _NEEDS: Final = """
 SELECT edges.owner, target.id

@@ -20,7 +20,7 @@ WHERE edges.owner = :id AND edges.back = 0
 UNION ALL
 SELECT edges.owner
 FROM objects AS holder
-CROSS JOIN edges
+CROSS JOIN edges INDEXED BY edges_back
     ON edges.namespace = holder.namespace AND edges.kind = holder.kind AND edges.name = holder.name AND edges.back = 1
 WHERE holder.id = :id
 """

@@ -40,7 +40,7 @@ UNION
     SELECT edges.owner
     FROM reached
     CROSS JOIN objects AS holder ON holder.id = reached.id
-    CROSS JOIN edges
+    CROSS JOIN edges INDEXED BY edges_back
         ON edges.namespace = holder.namespace AND edges.kind = holder.kind AND edges.name = holder.name
         AND edges.back = 1
 )
