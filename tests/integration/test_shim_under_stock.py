@@ -61,6 +61,7 @@ class Events:
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
         self.lines: list[str] = []
+        self._news = threading.Condition()
 
     def __enter__(self) -> Events:
         program = str(STOCK.program("ctr"))
@@ -79,7 +80,15 @@ class Events:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.lines += self.process.stdout
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+
+    def until(self, text: str, count: int = 1) -> None:
+        """Waits until *count* lines with *text* have come."""
+        with self._news:
+            assert self._news.wait_for(lambda: sum(text in line for line in self.lines) >= count, timeout=60)
 
     def __exit__(self, *exc: object) -> None:
         self.process.send_signal(signal.SIGTERM)

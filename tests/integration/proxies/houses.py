@@ -68,7 +68,8 @@ def pair(front: Kind, base: Path, *, collects: bool = True) -> Iterator[House]:
     """
     snapshotter, other = ("overlayfs", "walking") if front is OURS else ("layers", "remote")
     back = STOCK if front is OURS else OURS
-    environment = {} if back is STOCK else _renamed(base / "site")
+    overlayfs = ("layers", "pycontainerd.snapshots.plugin", "overlayfs_snapshotter")
+    environment = {} if back is STOCK else renamed(base / "site", *overlayfs)
     disabled = (SCHEDULER,) if back is STOCK else (SCHEDULER, BUILT_IN[0])
     behind = Without(back, base / "b", back, environment=environment, disabled=disabled)
     config = f"""
@@ -95,14 +96,14 @@ def pair(front: Kind, base: Path, *, collects: bool = True) -> Iterator[House]:
         yield House(ahead, behind, snapshotter)
 
 
-def _renamed(site: Path) -> dict[str, str]:
-    """A package by which our overlayfs is called `layers`."""
+def renamed(site: Path, id_: str, module: str, registration: str) -> dict[str, str]:
+    """The environment in which a daemon of ours has a plugin once more, with another id."""
     info = site / "renamed-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "entry_points.txt").write_text("[pycontainerd.plugins]\nlayers = renamed:layers\n")
+    (info / "entry_points.txt").write_text(f"[pycontainerd.plugins]\n{id_} = renamed:other\n")
     (site / "renamed.py").write_text(
         "from msgspec.structs import replace\n"
-        "from pycontainerd.snapshots.plugin import overlayfs_snapshotter\n"
-        "layers = replace(overlayfs_snapshotter, id='layers')\n"
+        f"from {module} import {registration}\n"
+        f"other = replace({registration}, id={id_!r})\n"
     )
     return {"PYTHONPATH": str(site)}

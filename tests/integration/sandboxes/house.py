@@ -6,10 +6,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -20,6 +21,7 @@ from pycontainerd.api.containerd.services.sandbox import v1_pb2 as sandbox_pb2
 from pycontainerd.api.containerd.services.tasks import v1_pb2 as tasks_pb2
 from tests.harness.asking import OverSocket, outcome, over_socket
 from tests.harness.daemon import Daemon, Kind
+from tests.integration.proxies.houses import Without
 
 CONTROLLER: Final = sandbox_pb2.DESCRIPTOR.services_by_name["Controller"]
 STORE: Final = sandbox_pb2.DESCRIPTOR.services_by_name["Store"]
@@ -36,6 +38,8 @@ class House:
 
     daemon: Daemon
     asker: OverSocket
+    controller: str = "shim"
+    """The id of the plugin that runs sandboxes."""
 
     def shim(self, kind: str) -> str:
         """The executable of a shim; see `program`."""
@@ -86,7 +90,7 @@ class House:
         return self.daemon.namespace
 
     def bundle(self, id_: str) -> Path:
-        return self.daemon.state / "io.containerd.sandbox.controller.v1.shim" / self.namespace / id_
+        return self.daemon.state / f"io.containerd.sandbox.controller.v1.{self.controller}" / self.namespace / id_
 
     def task_bundle(self, id_: str) -> Path:
         return self.daemon.state / "io.containerd.runtime.v2.task" / self.namespace / id_
@@ -113,8 +117,15 @@ class House:
 
 
 @contextmanager
-def house(kind: Kind, base: Path, **options: Any) -> Iterator[House]:
-    """A daemon of *kind* whose shims are those of tests."""
+def house(
+    kind: Kind,
+    base: Path,
+    *,
+    config: str = "",
+    disabled: tuple[str, ...] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[House]:
+    """A daemon of *kind* whose shims are those of tests, without the plugins that are *disabled*."""
     shims = base / "shims"
     shims.mkdir(parents=True)
     (base / "k").mkdir()
@@ -125,9 +136,14 @@ def house(kind: Kind, base: Path, **options: Any) -> Iterator[House]:
             "from tests.integration.sandboxes.program import main\nmain()\n"
         )
         program.chmod(0o755)
-    environment = {"TEST_SHIM_SOCKETS": str(base / "k"), "CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS": "1"}
-    with Daemon.start(kind, base, environment=environment, **options) as daemon, over_socket(daemon.address) as asker:
-        yield House(daemon, asker)
+    own = {"TEST_SHIM_SOCKETS": str(base / "k"), "CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS": "1"}
+    daemon = Without(kind, base, kind, extra_config=config, disabled=disabled, environment={**own, **environment})
+    daemon.up()
+    try:
+        with over_socket(daemon.address) as asker:
+            yield House(daemon, asker)
+    finally:
+        daemon.clear()
 
 
 def is_alive(pid: int) -> bool:

@@ -51,8 +51,7 @@ def test_a_sandbox_lives_as_in_stock(both: Both) -> None:
             asked = each.asked("s1")
             said += [each.control(method, "s1") for method in ("shutdown", "status", "stop", "wait", "shutdown")]
             said += [each.control(method, "s1") for method in ("start", "metrics")]
-            while "/tasks/delete" not in events.topics():
-                pass
+            events.until("/tasks/delete")
         told = [
             (line.split()[5], each.plain(line.partition("{")[2]))
             for line in events.lines

@@ -78,8 +78,7 @@ def test_the_end_of_a_sandbox_is_the_end_of_its_tasks(session_base: Path, how: s
                 assert each.control("shutdown", "s") == ""
             else:
                 os.kill(shim, signal.SIGKILL)
-            while events.topics().count("/tasks/delete") < 2:
-                pass
+            events.until("/tasks/delete", count=2)
         ends = [line for line in events.lines if "/tasks/" in line]
         assert [topic for line in ends if '"c"' in line for topic in line.split() if topic.startswith("/")] == [
             "/tasks/exit",
