@@ -28,10 +28,10 @@ class ContainersService(Service):
         return joined([self._containers.get_wire(call.namespace, request.id)])
 
     async def list(self, request: containers_pb2.ListContainersRequest, call: Call) -> bytes:
-        return joined(await self._containers.list_wire(call.namespace, request.filters))
+        return await self._containers.list_made(call.namespace, request.filters, joined)
 
     async def list_stream(self, request: containers_pb2.ListContainersRequest, call: Call) -> AsyncIterator[bytes]:
-        for wire in await self._containers.list_wire(call.namespace, request.filters):
+        for wire in await self._containers.list_made(call.namespace, request.filters, list):
             yield joined([wire])
 
     async def create(self, request: containers_pb2.CreateContainerRequest, call: Call) -> bytes:

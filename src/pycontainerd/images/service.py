@@ -27,7 +27,7 @@ class ImagesService(Service):
         return joined([self._images.get_wire(call.namespace, request.name)])
 
     async def list(self, request: images_pb2.ListImagesRequest, call: Call) -> bytes:
-        return joined(await self._images.list_wire(call.namespace, request.filters))
+        return await self._images.list_made(call.namespace, request.filters, joined)
 
     async def create(self, request: images_pb2.CreateImageRequest, call: Call) -> bytes:
         image = _sent(request)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from msgspec import structs
@@ -20,6 +20,8 @@ from pycontainerd.metadata.references import EXPIRE, Edge
 from pycontainerd.metadata.times import clamped
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.quoting import quote
+
+T = TypeVar("T")
 
 TARGET: Final = "target"
 """The origin of the edge from an image to what it points at."""
@@ -96,20 +98,20 @@ class ImageStore:
 
     async def list(self, namespace: str, filters_: Sequence[str] = ()) -> Sequence[Image]:
         """The images that pass one of the filters, in byte order of their names. Raises InvalidArgument."""
-        return [self._codec.decode(wire) for wire in await self.list_wire(namespace, filters_)]
+        return await self.list_made(namespace, filters_, lambda wires: [self._codec.decode(wire) for wire in wires])
 
-    async def list_wire(self, namespace: str, filters_: Sequence[str] = ()) -> Sequence[bytes]:
-        """Like `list`, each image as it is sent."""
+    async def list_made(self, namespace: str, filters_: Sequence[str], make: Callable[[Sequence[bytes]], T]) -> T:
+        """What *make* makes of the bytes of the same list, each image as it is sent, where they are read."""
         wanted = filters.compile(filters_, kind_twice=True)
         condition = wanted.where(_COLUMNS)
         sql = f"{_LIST} AND {condition.sql} ORDER BY objects.name"
         arguments = (namespace, kinds.IMAGES, *condition.arguments)
 
-        def read(connection: sqlite3.Connection) -> Sequence[bytes]:
+        def read(connection: sqlite3.Connection) -> T:
             wires: Sequence[bytes] = [wire for (wire,) in connection.execute(sql, arguments)]
-            if condition.exact:
-                return wires
-            return [wire for wire in wires if wanted.matches(self._codec.decode(wire))]
+            if not condition.exact:
+                wires = [wire for wire in wires if wanted.matches(self._codec.decode(wire))]
+            return make(wires)
 
         return await listed(self._database, namespace, kinds.IMAGES, read)
 

@@ -13,7 +13,6 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +26,7 @@ from pycontainerd.errors import Unavailable
 from pycontainerd.metadata.failure import translate, translated
 from pycontainerd.metadata.opening import IMPATIENT_S, open_reader, open_writer
 from pycontainerd.metadata.transaction import Transaction
+from pycontainerd.threads import Threads
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class Database:
         self._closed = False
         self._local = threading.local()
         self._thread_readers: list[sqlite3.Connection] = []
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="metadata-reader")
+        self._readers = Threads("metadata-reader", most=_READERS)
         self._thread = threading.Thread(target=self._run, name="metadata-writer", daemon=True)
         self._thread.start()
 
@@ -139,7 +139,7 @@ class Database:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs *work* in a reader's thread on a connection that sees one state of the database."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        return await self._readers.run(self._read, work)
 
     def close(self) -> None:
         """Lets queued operations finish and closes the file."""
@@ -148,7 +148,7 @@ class Database:
         self._closed = True
         self._queue.put(None)
         self._thread.join()
-        self._readers.shutdown()
+        self._readers.close()
         for connection in (*self._thread_readers, self._loop_reader, self._writer):
             connection.close()
 
