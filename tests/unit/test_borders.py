@@ -25,7 +25,19 @@ THINGS = (
 )
 """The folders that are each about one thing of the API."""
 
-DAEMON = (*THINGS, "metadata", "plugin", "proxies", "servers", "daemon", "config", "runtime", "registry", "cri")
+DAEMON = (
+    *THINGS,
+    "metadata",
+    "plugin",
+    "proxies",
+    "servers",
+    "daemon",
+    "config",
+    "runtime",
+    "registry",
+    "cri",
+    "restarts",
+)
 """What only the daemon loads."""
 
 WIRELESS = ("model", "store", "backend", "local", "collection")

@@ -66,7 +66,7 @@ BUILTIN: Final = (
     "pycontainerd.runtime.plugin:manager",
     "pycontainerd.tasks.plugin:task",
     "pycontainerd.sandboxes.plugin:shim",
-    "pycontainerd.plugin.later:monitor_container_restart",
+    "pycontainerd.restarts.plugin:restart",
     "pycontainerd.plugin.later:tracing_processor_otlp",
     "pycontainerd.plugin.later:internal_tracing",
     "pycontainerd.plugin.later:ttrpc_otelttrpc",

@@ -78,9 +78,6 @@ grpc_cri = _later(
     ],
     config=cri.ServiceConfig,
 )
-monitor_container_restart = _later(
-    types.MONITOR_CONTAINER, "restart", requires=[types.EVENT, types.SERVICE], config=sections.Restart
-)
 metrics_grpc_prometheus = _later(
     types.METRICS, "grpc-prometheus", requires=[types.GRPC], config=sections.GrpcPrometheus
 )

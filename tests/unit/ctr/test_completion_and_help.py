@@ -34,10 +34,10 @@ def paths(entry: Entry = app.PROGRAM, above: tuple[str, ...] = ()) -> Iterator[t
         yield from paths(child, path)
 
 
-OWN = ("gc", "df")
+OWN = (("gc",), ("df",), ("tasks", "explain"))
 """Commands that the original does not have."""
 
-EVERY = [(path, entry) for path, entry in paths() if path[0] not in OWN]
+EVERY = [(path, entry) for path, entry in paths() if not any(path[: len(own)] == own for own in OWN)]
 LEAVES = [path for path, entry in EVERY if entry.module]
 
 
