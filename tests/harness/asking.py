@@ -32,6 +32,11 @@ class Asker(Protocol):
     ) -> Any:
         """The reply, or the list of replies of a streaming method. Raises what the service answers."""
 
+    def replies(
+        self, contract: ServiceDescriptor, method: str, request: Message, *, namespace: str, lease: str = ""
+    ) -> Iterator[Any]:
+        """The replies of a streaming method, each when it is wanted. Raises what the service answers."""
+
 
 class InProcess:
     """Services of this process, over a loop that runs while they are asked."""
@@ -51,6 +56,19 @@ class InProcess:
             return [_decoded(wire, reply) for reply in replies]
         return _decoded(wire, self._runner.run(function(request, call)))
 
+    def replies(
+        self, contract: ServiceDescriptor, method: str, request: Message, *, namespace: str, lease: str = ""
+    ) -> Iterator[Any]:
+        wire = methods_of(contract)[method]
+        function = getattr(self._services[contract.full_name], method)
+        stream = function(request, Call(wire.path, metadata=_headers(namespace, lease)))
+
+        async def following() -> Any:
+            return await anext(stream, None)
+
+        while (reply := self._runner.run(following())) is not None:
+            yield _decoded(wire, reply)
+
 
 def _decoded(method: Method, reply: Any) -> Any:
     """A reply as a message, though the service answered its bytes."""
@@ -67,11 +85,21 @@ class OverSocket:
         self, contract: ServiceDescriptor, method: str, request: Message, *, namespace: str, lease: str = ""
     ) -> Any:
         wire = methods_of(contract)[method]
-        make = self.channel.unary_stream if wire.server_streaming else self.channel.unary_unary
-        call = make(wire.path, _serialized, wire.response.FromString)
+        if wire.server_streaming:
+            return list(self.replies(contract, method, request, namespace=namespace, lease=lease))
+        call = self.channel.unary_unary(wire.path, _serialized, wire.response.FromString)
         try:
-            reply = call(request, metadata=_headers(namespace, lease), timeout=DEADLINE_S)
-            return list(reply) if wire.server_streaming else reply
+            return call(request, metadata=_headers(namespace, lease), timeout=DEADLINE_S)
+        except grpc.RpcError as error:
+            raise from_status(error.code().value[0], error.details() or "") from None
+
+    def replies(
+        self, contract: ServiceDescriptor, method: str, request: Message, *, namespace: str, lease: str = ""
+    ) -> Iterator[Any]:
+        wire = methods_of(contract)[method]
+        call = self.channel.unary_stream(wire.path, _serialized, wire.response.FromString)
+        try:
+            yield from call(request, metadata=_headers(namespace, lease), timeout=DEADLINE_S)
         except grpc.RpcError as error:
             raise from_status(error.code().value[0], error.details() or "") from None
 

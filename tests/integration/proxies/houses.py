@@ -98,10 +98,11 @@ def pair(front: Kind, base: Path, *, collects: bool = True) -> Iterator[House]:
 
 def renamed(site: Path, id_: str, module: str, registration: str) -> dict[str, str]:
     """The environment in which a daemon of ours has a plugin once more, with another id."""
-    info = site / "renamed-1.0.dist-info"
+    name = f"renamed_{id_.replace('-', '_')}"
+    info = site / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "entry_points.txt").write_text(f"[pycontainerd.plugins]\n{id_} = renamed:other\n")
-    (site / "renamed.py").write_text(
+    (info / "entry_points.txt").write_text(f"[pycontainerd.plugins]\n{id_} = {name}:other\n")
+    (site / f"{name}.py").write_text(
         "from msgspec.structs import replace\n"
         f"from {module} import {registration}\n"
         f"other = replace({registration}, id={id_!r})\n"

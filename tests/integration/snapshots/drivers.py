@@ -94,6 +94,12 @@ class Snapshotter:
         batches = self._ask("list", pb.ListSnapshotsRequest(snapshotter=self.name, filters=filters))
         return [info for batch in batches for info in batch.info]
 
+    def each(self) -> Iterator[pb.Info]:
+        """All of them, while the listing goes on."""
+        request = pb.ListSnapshotsRequest(snapshotter=self.name)
+        for batch in self._asker.replies(CONTRACT, "list", request, namespace=self.namespace, lease=self._lease):
+            yield from batch.info
+
     def names(self, *filters: str) -> list[str]:
         return [info.name for info in self.walk(*filters)]
 

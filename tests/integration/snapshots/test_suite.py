@@ -16,8 +16,11 @@ from pycontainerd.api.containerd.services.snapshots import v1_pb2 as pb
 from pycontainerd.errors import AlreadyExists, Error, FailedPrecondition, InvalidArgument, NotFound
 from tests.harness.asking import over_socket
 from tests.harness.daemon import OURS, STOCK, Daemon
-from tests.integration.proxies.houses import SCHEDULER, Without, running
+from tests.integration.proxies.houses import SCHEDULER, Without, renamed, running
 from tests.integration.snapshots.drivers import Snapshotter, in_process
+
+PROXIED = {"overlayfs": "layers", "native": "copies"}
+"""What stock calls our snapshotters."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +47,27 @@ def proxied(session_base: Path) -> Iterator[Daemon]:
         yield ahead
 
 
+@pytest.fixture(scope="module")
+def serving(session_base: Path) -> Iterator[Daemon]:
+    """Stock containerd, which has its snapshots from ours. It takes no proxy that is called as a plugin of its own."""
+    base = session_base / "suite-served"
+    module = "pycontainerd.snapshots.plugin"
+    environment = {}
+    for name, called in PROXIED.items():
+        environment = renamed(base / "site", called, module, f"{name}_snapshotter")
+    behind = Without(OURS, base / "b", OURS, environment=environment, disabled=(SCHEDULER,))
+    config = "".join(
+        f"[proxy_plugins.{name}]\ntype = 'snapshot'\naddress = '{behind.address}'\ncapabilities = ['rebase']\n"
+        for name in PROXIED.values()
+    )
+    ahead = Without(STOCK, base / "f", STOCK, extra_config=config)
+    with running(behind), running(ahead):
+        yield ahead
+
+
 @pytest.fixture(
-    params=list(itertools.product(["here", "ours", "stock", "proxied"], ["overlayfs", "native"])), ids="-".join
+    params=list(itertools.product(["here", "ours", "stock", "proxied", "serving"], ["overlayfs", "native"])),
+    ids="-".join,
 )
 def snapshotter(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Snapshotter]:
     where, name = request.param
@@ -55,7 +77,8 @@ def snapshotter(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Snaps
         return
     daemon: Daemon = request.getfixturevalue(where)
     with over_socket(daemon.address) as asker:
-        yield Snapshotter(asker, name, f"suite-{scratch.name}", scratch)
+        called = PROXIED[name] if where == "serving" else name
+        yield Snapshotter(asker, called, f"suite-{scratch.name}", scratch)
 
 
 def write(name: str, text: str = "text") -> Callable[[Path], object]:
@@ -214,6 +237,17 @@ def test_more_than_a_hundred_are_walked(snapshotter: Snapshotter) -> None:
     assert snapshotter.names() == names
 
 
+def test_what_a_walk_shows_can_be_asked_and_removed_meanwhile(snapshotter: Snapshotter) -> None:
+    names = {f"snapshot {number}" for number in range(205)}
+    for name in names:
+        snapshotter.view(name)
+    for info in snapshotter.each():
+        assert snapshotter.stat(info.name) == info
+        snapshotter.remove(info.name)
+        names.remove(info.name)
+    assert names == set()
+
+
 def test_a_file_of_a_lower_layer_changes_in_the_upper(snapshotter: Snapshotter) -> None:
     def change(root: Path) -> None:
         (root / "f").write_text("changed")
@@ -259,6 +293,36 @@ def test_owners_and_modes_stay_in_their_layer(snapshotter: Snapshotter) -> None:
             directory, file = (root / "d").stat(), (root / "d/f").stat()
             found = (directory.st_uid, directory.st_gid, file.st_uid, file.st_gid, stat.S_IMODE(directory.st_mode))
             assert found == expected
+
+
+def test_directories_keep_owner_and_mode_however_they_got_into_the_layer(snapshotter: Snapshotter) -> None:
+    def first(root: Path) -> None:
+        for number in range(1, 6):
+            (root / f"d{number}/e").mkdir(parents=True)
+            (root / f"d{number}/f").write_text("f")
+            (root / f"d{number}").chmod(0o700)
+            os.chown(root / f"d{number}", number, number)
+
+    def second(root: Path) -> None:
+        os.chown(root / "d1", 11, 12)
+        shutil.rmtree(root / "d2")
+        (root / "d2").mkdir(mode=0o711)
+        (root / "d3/f").write_text("changed")
+        (root / "d4").chmod(0o2770)
+        (root / "d5/e").rmdir()
+
+    snapshotter.layer("l1", "", first)
+    snapshotter.layer("l2", "l1", second)
+    snapshotter.layer("l3", "l2", write("other"))
+    with snapshotter.mounted(snapshotter.view("v", "l3")) as root:
+        states = [(root / f"d{number}").stat() for number in range(1, 6)]
+    assert [(state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)) for state in states] == [
+        (11, 12, 0o700),
+        (0, 0, 0o711),
+        (3, 3, 0o700),
+        (4, 4, 0o2770),
+        (5, 5, 0o700),
+    ]
 
 
 def test_deleted_files_are_gone_in_the_child_alone(snapshotter: Snapshotter) -> None:
@@ -384,7 +448,7 @@ def test_a_snapshot_without_a_parent_gets_one_when_it_is_committed(snapshotter: 
 
 def test_files_belong_to_whom_the_labels_say_where_ids_are_mapped(snapshotter: Snapshotter) -> None:
     labels = {"containerd.io/snapshot/uidmapping": "0:1000:70000", "containerd.io/snapshot/gidmapping": "0:2000:70000"}
-    mapped = (1000, 2000) if snapshotter.name == "overlayfs" else (0, 0)
+    mapped = (1000, 2000) if snapshotter.name in ("overlayfs", "layers") else (0, 0)
 
     def owner(path: Path) -> tuple[int, int]:
         found = path.stat()
