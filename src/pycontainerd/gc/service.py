@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from pycontainerd.api.pycontainerd.services.gc import v1_pb2 as gc_pb2
 from pycontainerd.clock import Clock
 from pycontainerd.errors import InvalidArgument, NotFound
+from pycontainerd.gc.measuring import Measuring
 from pycontainerd.metadata.database import Database
 from pycontainerd.metadata.gc.collector import Stats
 from pycontainerd.metadata.gc.explain import Explanation, explain
@@ -34,10 +35,11 @@ class GarbageCollectorService(Service):
 
     contract = gc_pb2.DESCRIPTOR.services_by_name["GarbageCollector"]
 
-    def __init__(self, database: Database, scheduler: Scheduler, clock: Clock) -> None:
+    def __init__(self, database: Database, scheduler: Scheduler, clock: Clock, measuring: Measuring) -> None:
         self._database = database
         self._scheduler = scheduler
         self._clock = clock
+        self._measuring = measuring
 
     async def explain(self, request: gc_pb2.ExplainRequest, call: Call) -> gc_pb2.ExplainResponse:
         namespace, now_ns = call.namespace, self._clock.now_ns()
@@ -65,8 +67,8 @@ class GarbageCollectorService(Service):
 
     async def disk_usage(self, request: gc_pb2.DiskUsageRequest, call: Call) -> gc_pb2.DiskUsageResponse:
         namespace = None if request.all else call.namespace
-        now_ns = self._clock.now_ns()
-        usage = await self._database.read(lambda connection: disk_usage(connection, namespace, now_ns))
+        measured, now_ns = await self._measuring.sizes(), self._clock.now_ns()
+        usage = await self._database.read(lambda connection: disk_usage(connection, namespace, now_ns, measured))
         return gc_pb2.DiskUsageResponse(
             images=[
                 gc_pb2.ImageUsage(
@@ -85,8 +87,8 @@ class GarbageCollectorService(Service):
         )
 
     async def _dying(self) -> tuple[list[Item], int]:
-        now_ns = self._clock.now_ns()
-        return await self._database.read(lambda connection: dying(connection, now_ns))
+        measured, now_ns = await self._measuring.sizes(), self._clock.now_ns()
+        return await self._database.read(lambda connection: dying(connection, now_ns, measured))
 
 
 def _explanation(found: Explanation) -> gc_pb2.Explanation:

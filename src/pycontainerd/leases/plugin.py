@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pycontainerd.gc.measuring import Measuring
 from pycontainerd.gc.service import GarbageCollectorService
 from pycontainerd.leases.service import LeasesService
 from pycontainerd.leases.store import LeaseStore
@@ -20,6 +21,8 @@ async def manager(init: Init) -> LeaseStore:
 @plugin(types.GRPC, "leases", requires=[types.LEASE])
 async def leases(init: Init) -> tuple[Service, ...]:
     """The service, and beside it our own on the collector, which the list of plugins must not show."""
-    database = init.plugins.single(types.METADATA).database
-    collector = GarbageCollectorService(database, init.plugins.single(types.GC), init.clock)
+    metadata = init.plugins.single(types.METADATA)
+    backends = {name: store.backend for name, store in metadata.snapshotters.items()}
+    measuring = Measuring(metadata.database, backends)
+    collector = GarbageCollectorService(metadata.database, init.plugins.single(types.GC), init.clock, measuring)
     return LeasesService(init.plugins.single(types.LEASE)), collector

@@ -43,6 +43,11 @@ DOCUMENT_LIMIT: Final = 20 << 20
 documents.
 """
 
+VALUES_LIMIT: Final = 200_000
+"""Values in a document that is decoded; an index of ten thousand children has fewer. By them goes what decoding costs,
+and it holds the interpreter's lock for all of that.
+"""
+
 _T = TypeVar("_T")
 
 
@@ -205,10 +210,13 @@ def decode(kind: type[_T], data: bytes | bytearray | memoryview, *, name: str) -
     """Reads a document of type *kind* from *data*; *name* (a digest, a file of an archive) goes into
     messages.
 
-    Raises InvalidArgument if it is longer than DOCUMENT_LIMIT, no JSON, or not of that type.
+    Raises InvalidArgument if it is longer than DOCUMENT_LIMIT, has more than VALUES_LIMIT values, is no JSON, or not of
+    that type.
     """
     if len(data) > DOCUMENT_LIMIT:
         raise InvalidArgument(f"{name}: {len(data)} bytes are more than the {DOCUMENT_LIMIT} of a document")
+    if len(data) > VALUES_LIMIT and _separators(bytes(data)) > VALUES_LIMIT:
+        raise InvalidArgument(f"{name}: more than the {VALUES_LIMIT} values of a document")
     try:
         try:
             return msgspec.json.decode(data, type=kind)
@@ -217,6 +225,11 @@ def decode(kind: type[_T], data: bytes | bytearray | memoryview, *, name: str) -
             return msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidArgument(f"{name}: no {kind.__name__.lower().strip('_')}: {error}") from error
+
+
+def _separators(data: bytes) -> int:
+    """What stands between and around the values of a document, whose number it bounds."""
+    return sum(map(data.count, (b",", b"{", b"[")))
 
 
 def _without_nulls(value: Any) -> Any:

@@ -9,10 +9,14 @@ import pytest
 
 from pycontainerd.api.pycontainerd.services.gc import v1_pb2 as gc_pb2
 from pycontainerd.errors import FailedPrecondition, InvalidArgument, NotFound
+from pycontainerd.gc.measuring import Measuring
 from pycontainerd.gc.service import GarbageCollectorService
 from pycontainerd.images.model import Image, Target
+from pycontainerd.metadata import kinds, objects
 from pycontainerd.metadata.gc.collector import Collector, Stats
+from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.rpc.call import Call
+from pycontainerd.snapshots.model import Kind, Usage
 from tests.harness.stores import Stores, with_stores
 
 CALL = Call("", (("containerd-namespace", "ns"),))
@@ -34,10 +38,20 @@ class Schedule:
         return self.rest_s
 
 
+class Backend:
+    """A snapshotter with two active snapshots, one of which goes before it is measured."""
+
+    async def usage(self, key: str) -> Usage:
+        if key == "ns/2/gone":
+            raise NotFound(f"snapshot {key} does not exist")
+        return Usage(size=5000, inodes=2)
+
+
 def with_service(directory: Path, test: Callable[[GarbageCollectorService, Stores, Schedule], Awaitable[None]]) -> None:
     async def main(stores: Stores) -> None:
         schedule = Schedule(stores)
-        await test(GarbageCollectorService(stores.database, schedule, stores.clock), stores, schedule)
+        measuring = Measuring(stores.database, {"overlayfs": Backend()})
+        await test(GarbageCollectorService(stores.database, schedule, stores.clock, measuring), stores, schedule)
 
     with_stores(directory, main)
 
@@ -107,5 +121,28 @@ def test_usage_is_of_the_namespace_or_of_all(scratch: Path) -> None:
         assert [(each.namespace, each.name) for each in usage.images] == [("ns", "i")]
         usage = await service.disk_usage(gc_pb2.DiskUsageRequest(all=True), Call(""))
         assert [each.namespace for each in usage.images] == ["ns", "other"]
+
+    with_service(scratch, test)
+
+
+def test_active_snapshots_count_with_what_they_take_now(scratch: Path) -> None:
+    def fill(tx: Transaction) -> None:
+        rows = ((1, "active", Kind.ACTIVE), (2, "gone", Kind.ACTIVE), (3, "base", Kind.COMMITTED))
+        for number, name, kind in rows:
+            id_ = objects.insert(tx, "ns", kinds.snapshots("overlayfs"), name)
+            backend = f"ns/{number}/{name}"
+            tx.execute("INSERT INTO snapshots (id, snapshotter, backend) VALUES (?, 'overlayfs', ?)", (id_, backend))
+            tx.execute(
+                "INSERT INTO backend_snapshots (snapshotter, id, key, kind, created_ns, updated_ns, size)"
+                " VALUES ('overlayfs', ?, ?, ?, 0, 0, ?)",
+                (number, backend, int(kind), 70 if kind is Kind.COMMITTED else 0),
+            )
+
+    async def test(service: GarbageCollectorService, stores: Stores, schedule: Schedule) -> None:
+        await stores.database.write(fill)
+        usage = await service.disk_usage(gc_pb2.DiskUsageRequest(), CALL)
+        assert (usage.snapshots, usage.reclaimable) == (5070, 5070)
+        sizes = {each.name: each.size for each in (await service.dry_run(gc_pb2.DryRunRequest(), CALL)).objects}
+        assert sizes == {"active": 5000, "gone": 0, "base": 70}
 
     with_service(scratch, test)

@@ -62,6 +62,12 @@ def test_a_long_document_is_refused_unread() -> None:
         image.decode(image.Manifest, bytes(image.DOCUMENT_LIMIT + 1), name="m")
 
 
+def test_a_document_of_too_many_values_is_refused_unread() -> None:
+    layers = b",".join([b"{}"] * image.VALUES_LIMIT)
+    with pytest.raises(InvalidArgument, match="more than the 200000 values of a document"):
+        image.decode(image.Manifest, b'{"layers":[' + layers + b"]}", name="m")
+
+
 def test_chain_ids_hash_the_chain_below() -> None:
     first, second, third = ("sha256:" + c * 64 for c in "abc")
     two = "sha256:" + hashlib.sha256(f"{first} {second}".encode()).hexdigest()

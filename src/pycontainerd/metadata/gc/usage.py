@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -24,6 +24,15 @@ LEFT JOIN backend_snapshots
     ON backend_snapshots.snapshotter = snapshots.snapshotter AND backend_snapshots.key = snapshots.backend
 WHERE objects.id IN (SELECT value FROM json_each(?))
 """
+_UNMEASURED: Final = """
+SELECT snapshots.snapshotter, snapshots.backend
+FROM snapshots
+LEFT JOIN backend_snapshots AS known ON known.snapshotter = snapshots.snapshotter AND known.key = snapshots.backend
+WHERE known.kind IS NULL OR known.kind = 2
+ORDER BY snapshots.id
+"""
+"""Active snapshots, and those that another program keeps."""
+
 _STORED: Final = "SELECT id FROM objects WHERE kind = 'content' OR kind >= 'snapshots/' AND kind < 'snapshots0'"
 _REACHED: Final = """
 WITH RECURSIVE reached (id) AS (
@@ -52,6 +61,9 @@ JOIN objects AS owner ON owner.id = objects.namespace
 WHERE (:namespace IS NULL OR owner.name = :namespace) AND objects.reserved = 0
 ORDER BY owner.name, objects.name
 """
+
+
+_NOTHING: Final[Mapping[str, int]] = {}
 
 
 class Item(Struct, frozen=True):
@@ -83,31 +95,47 @@ class Usage(Struct, frozen=True):
     reclaimable: int
 
 
-def items(connection: sqlite3.Connection, ids: Sequence[int]) -> list[Item]:
-    """The objects of *ids*, in that order."""
+Measured = Mapping[str, int]
+"""Bytes by place, of what is not counted in the database."""
+
+
+def place_of(snapshotter: str, backend: str) -> str:
+    """The place of what *snapshotter* calls *backend*."""
+    return f"{snapshotter} {backend}"
+
+
+def unmeasured(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The snapshots whose bytes must be asked for: their snapshotter, and what it calls them."""
+    return connection.execute(_UNMEASURED).fetchall()
+
+
+def items(connection: sqlite3.Connection, ids: Sequence[int], measured: Measured = _NOTHING) -> list[Item]:
+    """The objects of *ids*, in that order, their bytes as *measured* or else as rows tell them."""
     found = {}
     for id_, namespace, kind, name, digest, snapshotter, backend, size in connection.execute(
         _ITEMS, (json.dumps(list(ids)),)
     ):
-        place = digest or (f"{snapshotter} {backend}" if snapshotter else "")
-        found[id_] = Item(namespace, kind, name, place, size)
+        place = digest or (place_of(snapshotter, backend) if snapshotter else "")
+        found[id_] = Item(namespace, kind, name, place, measured.get(place, size))
     return [found[id_] for id_ in ids]
 
 
-def dying(connection: sqlite3.Connection, now_ns: int) -> tuple[list[Item], int]:
+def dying(connection: sqlite3.Connection, now_ns: int, measured: Measured = _NOTHING) -> tuple[list[Item], int]:
     """What a collection would remove now, and how many bytes that would free on disk."""
     doomed = find_dying(connection, now_ns).ids
     stored = {id_ for (id_,) in connection.execute(_STORED)}
     left = {item.place for item in items(connection, sorted(stored - doomed))}
-    going = items(connection, sorted(doomed))
+    going = items(connection, sorted(doomed), measured)
     going.sort(key=lambda item: (item.namespace, item.kind, item.name))
     return going, _bytes(item for item in going if item.place not in left)
 
 
-def disk_usage(connection: sqlite3.Connection, namespace: str | None, now_ns: int) -> Usage:
+def disk_usage(
+    connection: sqlite3.Connection, namespace: str | None, now_ns: int, measured: Measured = _NOTHING
+) -> Usage:
     """What the images of *namespace*, or of all for None, take, and everything together."""
     stored = [id_ for (id_,) in connection.execute(_STORED)]
-    by_id = dict(zip(stored, items(connection, stored), strict=True))
+    by_id = dict(zip(stored, items(connection, stored, measured), strict=True))
     images = [id_ for (id_,) in connection.execute(_IMAGES, {"namespace": None})]
     kept = {
         image: {
@@ -124,7 +152,7 @@ def disk_usage(connection: sqlite3.Connection, namespace: str | None, now_ns: in
         [_image_usage(item, kept[id_], keepers) for id_, item in zip(asked, items(connection, asked), strict=True)],
         _bytes(item for item in everything if item.kind == kinds.CONTENT),
         _bytes(item for item in everything if item.kind != kinds.CONTENT),
-        dying(connection, now_ns)[1],
+        dying(connection, now_ns, measured)[1],
     )
 
 
