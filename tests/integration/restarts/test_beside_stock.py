@@ -1,4 +1,7 @@
-"""The restart monitor of our daemon and of the stock one: the same labels lead to the same tasks."""
+"""The restart monitor of our daemon and of the stock one: the same labels lead to the same tasks.
+
+How soon is another matter (`restarts-at-exit` in `docs/differences.md`).
+"""
 
 from __future__ import annotations
 
