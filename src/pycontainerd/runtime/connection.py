@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pycontainerd.errors import Error, Unimplemented, Unknown
 from pycontainerd.rpc.asyncio_driver import AsyncioDriver
+from pycontainerd.rpc.call import Metadata
+from pycontainerd.rpc.service import Method
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.runtime.bootstrap import GRPC, Bootstrap
 from pycontainerd.runtime.task_api import Caller
@@ -20,6 +22,9 @@ _UNIX: Final = "unix://"
 
 class ShimConnection(Caller, Protocol):
     """A client of a shim that also tells when the shim is gone."""
+
+    def stream(self, method: Method, *, metadata: Metadata = (), timeout_s: float | None = None) -> Any:
+        """Begins a call with several messages: a stream like `rpc.client.ClientStream`."""
 
     async def close(self) -> None:
         """Ends the connection."""

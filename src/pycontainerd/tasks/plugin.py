@@ -26,7 +26,7 @@ from pycontainerd.tasks.service import TasksService
 from pycontainerd.tasks.store import Tasks
 
 _LOG: Final = logging.getLogger(__name__)
-LOG_SCHEMES: Final = "fifo,binary,binary-v2,file"
+LOG_SCHEMES: Final = "fifo,binary,binary-v2,file,cri-log"
 
 
 class StoredContainers:

@@ -26,6 +26,7 @@ from pycontainerd.runtime.bootstrap import Bootstrap
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.manager import ShimManager
 from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, RootfsMount, State, Stdio
+from pycontainerd.runtime.outputs import Outputs
 from pycontainerd.runtime.shim import Shim
 from pycontainerd.shim import steps
 from pycontainerd.shim.steps import Step
@@ -81,6 +82,7 @@ class Tasks:
         rootfs: Rootfs | None = None,
     ) -> None:
         self.manager = manager
+        self.outputs = Outputs(manager.about)
         self.recovered = asyncio.Event()
         self._containers = containers
         self._state = state
@@ -139,7 +141,7 @@ class Tasks:
                     task.id,
                     shim.bundle.path,
                     rootfs=rootfs,
-                    stdio=task.stdio,
+                    stdio=await self.outputs.arranged(shim, "", task.stdio),
                     checkpoint=checkpoint,
                     options=task.options or container.options,
                 )
@@ -211,7 +213,7 @@ class Tasks:
             check_identifier(exec_id)
         except InvalidArgument as error:
             raise error.within(f"invalid exec id {exec_id}") from None
-        await shim.api.exec(id_, exec_id, stdio, process)
+        await shim.api.exec(id_, exec_id, await self.outputs.arranged(shim, exec_id, stdio), process)
 
     async def kill(self, namespace: str, id_: str, exec_id: str, signal: int, *, all_: bool) -> None:
         shim = await self.shim(namespace, id_)

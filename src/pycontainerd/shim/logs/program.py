@@ -25,7 +25,7 @@ from pycontainerd.shim.logs.log import Log
 from pycontainerd.shim.logs.record import STDERR, STDOUT
 from pycontainerd.shim.logs.service import LogsService
 from pycontainerd.shim.logs.target import LogTarget
-from pycontainerd.shim.loop import Loop
+from pycontainerd.shim.loop import Loop, LoopTask, LoopWaiter
 from pycontainerd.shim.stdio import pump
 from pycontainerd.shim.transport import Listener, remove_socket
 
@@ -43,24 +43,39 @@ def main(arguments: Sequence[str]) -> int:
     except Error as error:
         _tell(error.message)
         return 1
+    for fd in SOURCES.values():
+        os.set_blocking(fd, False)
     loop.run(_logging(loop, log, socket))
     return 0
 
 
 async def _logging(loop: Loop, log: Log, socket: str) -> None:
+    over = loop.waiter()
+    loop.watch_signals([signal.SIGTERM, signal.SIGINT], lambda number: over.set(None))
     with contextlib.ExitStack() as stack:
         if socket:
             _serve(loop, log, socket, stack)
         tasks = [loop.spawn(_taken(loop, log, name, fd), name=name) for name, fd in SOURCES.items()]
-
-        def leave(number: int) -> None:
-            for task in tasks:
-                task.cancel()
-
-        loop.watch_signals([signal.SIGTERM, signal.SIGINT], leave)
+        loop.spawn(_tell_end(tasks, over), name="end")
         _say_ready()
+        await over
         for task in tasks:
+            task.cancel()
             await task.ended
+        for name, fd in SOURCES.items():
+            pump.take_ready(fd, functools.partial(log.write, name))  # nothing if it had ended
+        log.close()
+
+
+async def _taken(loop: Loop, log: Log, name: str, source: int) -> None:
+    await pump.consume(loop, source, functools.partial(log.write, name))
+    log.end(name)
+
+
+async def _tell_end(tasks: Sequence[LoopTask], over: LoopWaiter) -> None:
+    for task in tasks:
+        await task.ended
+    over.set(None)
 
 
 def _serve(loop: Loop, log: Log, path: str, stack: contextlib.ExitStack) -> None:
@@ -85,16 +100,6 @@ def _say_ready() -> None:
     with contextlib.suppress(OSError):  # nobody may wait for it
         os.write(READY, b"\n")
     os.close(READY)
-
-
-async def _taken(loop: Loop, log: Log, name: str, source: int) -> None:
-    os.set_blocking(source, False)
-    take = functools.partial(log.write, name)
-    try:
-        await pump.consume(loop, source, take)
-    finally:
-        pump.take_ready(source, take)
-        log.end(name)
 
 
 def _tell(text: str) -> None:
