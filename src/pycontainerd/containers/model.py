@@ -25,8 +25,8 @@ class Runtime(Struct, frozen=True):
     options: Packed | None = None
 
 
-class Container(Struct, frozen=True):
-    """One container's record. Times are nanoseconds since 1970 UTC.
+class Record(Struct, frozen=True):
+    """What is recorded of a container and of a sandbox. Times are nanoseconds since 1970 UTC.
 
     *wire* is the message that it was read from, if any: what in it no field here stands for, survives.
     """
@@ -35,14 +35,19 @@ class Container(Struct, frozen=True):
     runtime: Runtime = Runtime()
     spec: Packed | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    image: str = ""
-    snapshotter: str = ""
-    snapshot_key: str = ""
-    sandbox: str = ""
     extensions: Mapping[str, Packed] = field(default_factory=dict)
     created_ns: int = 0
     updated_ns: int = 0
     wire: bytes = b""
+
+
+class Container(Record, frozen=True):
+    """One container's record."""
+
+    image: str = ""
+    snapshotter: str = ""
+    snapshot_key: str = ""
+    sandbox: str = ""
 
     def check(self, *, needs_spec: bool = False) -> None:
         """Raises InvalidArgument, with the original's words, for what can't be stored."""

@@ -6,17 +6,24 @@ the stored ones when they are written, though the reply shows only what was sent
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
-from pycontainerd.containers.model import Container, Packed
+from pycontainerd.containers import parts
+from pycontainerd.containers.model import Container
 from pycontainerd.errors import InvalidArgument
-from pycontainerd.metadata import fieldmask
 from pycontainerd.quoting import quote
 
-ALL: Final = ("labels", "spec", "extensions", "image", "snapshotkey")
+_WHOLE: Final = {
+    "labels": "labels",
+    "spec": "spec",
+    "extensions": "extensions",
+    "image": "image",
+    "snapshotkey": "snapshot_key",
+}
+ALL: Final = tuple(_WHOLE)
 
 
 def patched(stored: Container, sent: Container, paths: Sequence[str]) -> Container:
@@ -47,26 +54,7 @@ def to_store(stored: Container, patched_: Container) -> Container:
 
 
 def _one(current: Container, sent: Container, path: str) -> Container:
-    match path:
-        case "spec":
-            return structs.replace(current, spec=sent.spec)
-        case "image":
-            return structs.replace(current, image=sent.image)
-        case "snapshotkey":
-            return structs.replace(current, snapshot_key=sent.snapshot_key)
-        case "extensions":
-            return structs.replace(current, extensions=sent.extensions)
-        case "labels":
-            return structs.replace(current, labels=sent.labels)
-        case _:
-            pass
-    if fieldmask.key_of(path, "labels") is not None:
-        return structs.replace(current, labels=fieldmask.patched(current.labels, sent.labels, [path]))
-    key = fieldmask.key_of(path, "extensions")
-    if key is not None:
-        return structs.replace(current, extensions=_with(current.extensions, key, sent.extensions.get(key, Packed())))
-    raise InvalidArgument(f"cannot update {quote(path)} field on {quote(sent.id)}")
-
-
-def _with(extensions: Mapping[str, Packed], key: str, value: Packed) -> Mapping[str, Packed]:
-    return {**extensions, key: value}
+    result = parts.patched(current, sent, path, _WHOLE)
+    if result is None:
+        raise InvalidArgument(f"cannot update {quote(path)} field on {quote(sent.id)}")
+    return result

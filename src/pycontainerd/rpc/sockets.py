@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +22,11 @@ PATH_LIMIT: Final = 104
 """Bytes of a unix socket's path; the limit of the original, below that of the kernel (108)."""
 
 BACKLOG: Final = 4096
+
+LOCK_S: Final = 10.0
+"""How long a directory may be locked by another process that makes a socket there, which takes it no time."""
+
+LOCK_RETRY_S: Final = 0.01
 
 
 def listen_unix(path: str, *, uid: int = -1, gid: int = -1, mode: int = 0o660) -> socket.socket:
@@ -34,7 +40,7 @@ def listen_unix(path: str, *, uid: int = -1, gid: int = -1, mode: int = 0o660) -
         raise InvalidArgument(f"unix socket path {path!r} is longer than {PATH_LIMIT} bytes")
     parent = os.path.dirname(os.path.abspath(path))
     _make_parents(parent, uid, gid)
-    with _locked(parent):
+    with locked(parent):
         _clear_stale(path)
         return _bind(path, uid, gid, mode)
 
@@ -79,14 +85,29 @@ def _make_parents(parent: str, uid: int, gid: int) -> None:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    """Keeps others who call this out of *directory*: two that find the same stale socket must not both replace it."""
+def locked(directory: str, *, limit_s: float = LOCK_S) -> Iterator[None]:
+    """Keeps others who call this out of *directory*: two that find the same stale socket must not both replace it.
+
+    Raises OSError when another process does not let go of it in time.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    until = time.monotonic() + limit_s
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while not _lock_nowait(descriptor):
+            if time.monotonic() >= until:
+                raise OSError(errno.EWOULDBLOCK, "another process keeps it locked", directory)
+            time.sleep(LOCK_RETRY_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_nowait(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _clear_stale(path: str) -> None:

@@ -6,10 +6,7 @@ The daemon listens before the shim exists, so that it can connect at once and th
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import os
-import socket
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -18,13 +15,12 @@ from pycontainerd.plugin.sections import DEFAULT_SOCKET_DIR
 from pycontainerd.runtime.bootstrap import TTRPC, Bootstrap
 from pycontainerd.runtime.bundle import LOG, SOCKETS, Bundle
 from pycontainerd.runtime.executable import Surroundings
-from pycontainerd.runtime.leftover_sockets import is_served
+from pycontainerd.shim import address
 from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.spawner.client import Child
 from pycontainerd.spawner.messages import Setting, soft_limits
 
 SHIM_API: Final = 3
-BACKLOG: Final = 128
 OOM_RAISE: Final = 1
 """A shim is a little more likely to be killed than the daemon."""
 
@@ -50,8 +46,7 @@ class OurShims:
 
     def socket_path(self, namespace: str, group: str) -> str:
         """Where the shim of *group*, the task's id if it is in none, listens (runtime-shim.md §3)."""
-        name = os.path.normpath(f"{self._about.address}/{namespace}/{group}")
-        return os.path.join(self._socket_dir, hashlib.sha256(name.encode()).hexdigest())
+        return address.socket_path(self._socket_dir, self._about.address, namespace, group)
 
     def bootstrap(self, namespace: str, group: str) -> Bootstrap:
         """Where the shim of *group* serves, and what."""
@@ -66,7 +61,7 @@ class OurShims:
         path = bootstrap.address.removeprefix("unix://")
         try:
             os.symlink(self._socket_dir, bundle.file(SOCKETS))
-            listener = self._listen(path)
+            listener = address.listen(path)
         except OSError as error:
             raise Unknown(f"start failed: socket of shim {bundle.id}: {error}") from error
         if listener is None:
@@ -107,29 +102,3 @@ class OurShims:
             debug=about.debug,
             publish_binary=about.publish_binary,
         )
-
-    def _listen(self, path: str) -> socket.socket | None:
-        """A socket that listens at *path*, or None if a living shim does already. Raises OSError."""
-        os.makedirs(self._socket_dir, 0o700, exist_ok=True)
-        try:
-            return _bind(path)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-        if is_served(path):
-            return None
-        os.unlink(path)
-        return _bind(path)
-
-
-def _bind(path: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # The mode of the descriptor becomes that of the file, with no moment in which it is another; unix(7).
-        os.fchmod(listener.fileno(), 0o600)
-        listener.bind(path)
-        listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

@@ -7,9 +7,7 @@ from typing import Final
 import msgspec
 
 from pycontainerd.errors import Unknown
-
-GROUP_ANNOTATIONS: Final = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
-"""Containers with the same value of the first of these that is present share a shim."""
+from pycontainerd.shim.address import GROUP_ANNOTATIONS
 
 
 class IdMapping(msgspec.Struct, rename="camel", frozen=True):

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from msgspec import Struct, field
-
-from pycontainerd.containers.model import Packed, Runtime
+from pycontainerd.containers.model import Record
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.rpc.call import check_identifier
 
 
-class Sandbox(Struct, frozen=True):
-    """One sandbox's record. Times are nanoseconds since 1970 UTC.
+class Sandbox(Record, frozen=True):
+    """One sandbox's record; *sandboxer* is the controller that runs it."""
 
-    *wire* is the message that it was read from, if any: what in it no field here stands for, survives.
-    """
-
-    id: str
-    runtime: Runtime = Runtime()
-    spec: Packed | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    extensions: Mapping[str, Packed] = field(default_factory=dict)
     sandboxer: str = ""
-    created_ns: int = 0
-    updated_ns: int = 0
-    wire: bytes = b""
 
     def check(self) -> None:
         """Raises InvalidArgument, with the original's words, for an id that is none."""

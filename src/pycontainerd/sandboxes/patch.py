@@ -11,13 +11,13 @@ from typing import Final
 
 from msgspec import structs
 
-from pycontainerd.containers.model import Packed
+from pycontainerd.containers import parts
 from pycontainerd.errors import InvalidArgument
-from pycontainerd.metadata import fieldmask
 from pycontainerd.quoting import quote
 from pycontainerd.sandboxes.model import Sandbox
 
 ALL: Final = ("labels", "extensions", "spec", "runtime")
+_WHOLE: Final = {path: path for path in ALL}
 
 
 def patched(stored: Sandbox, sent: Sandbox, paths: Sequence[str]) -> Sandbox:
@@ -44,20 +44,7 @@ def to_store(stored: Sandbox, patched_: Sandbox) -> Sandbox:
 
 
 def _one(current: Sandbox, sent: Sandbox, path: str) -> Sandbox:
-    match path:
-        case "spec":
-            return structs.replace(current, spec=sent.spec)
-        case "runtime":
-            return structs.replace(current, runtime=sent.runtime)
-        case "extensions":
-            return structs.replace(current, extensions=sent.extensions)
-        case "labels":
-            return structs.replace(current, labels=sent.labels)
-        case _:
-            pass
-    if fieldmask.key_of(path, "labels") is not None:
-        return structs.replace(current, labels=fieldmask.patched(current.labels, sent.labels, [path]))
-    if (key := fieldmask.key_of(path, "extensions")) is not None:
-        value = sent.extensions.get(key, Packed())
-        return structs.replace(current, extensions={**current.extensions, key: value})
-    raise InvalidArgument(f"cannot update {quote(path)} field on sandbox {quote(sent.id)}")
+    result = parts.patched(current, sent, path, _WHOLE)
+    if result is None:
+        raise InvalidArgument(f"cannot update {quote(path)} field on sandbox {quote(sent.id)}")
+    return result

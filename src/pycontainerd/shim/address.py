@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -9,8 +10,12 @@ import socket
 from typing import Final
 
 from pycontainerd.quoting import quote
+from pycontainerd.rpc.sockets import is_served, locked
 
 DEFAULT_DIRECTORY: Final = "/run/containerd/s"
+GROUP_ANNOTATIONS: Final = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
+"""Containers with the same value of the first of these annotations that is present share a shim, and its socket."""
+
 PATH_LIMIT: Final = 106
 BACKLOG: Final = 128
 
@@ -28,23 +33,19 @@ def listen(path: str) -> socket.socket | None:
     """
     if len(os.fsencode(path)) > PATH_LIMIT:
         raise OSError(f"{quote(path)}: unix socket path too long (> {PATH_LIMIT})")
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    directory = os.path.dirname(path)
+    os.makedirs(directory, 0o700, exist_ok=True)
     try:
         return _bind(path)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-    if is_served(path):
-        return None
-    os.unlink(path)
-    return _bind(path)
-
-
-def is_served(path: str) -> bool:
-    """Whether somebody accepts connections at *path*."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        return probe.connect_ex(path) in (0, errno.EAGAIN)  # EAGAIN: alive, its backlog is full
+    with locked(directory):
+        if is_served(path):
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return _bind(path)
 
 
 def _bind(path: str) -> socket.socket:

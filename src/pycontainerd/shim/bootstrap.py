@@ -18,9 +18,6 @@ API_VERSION: Final = 3
 OOM_RAISE: Final = 1
 """A shim is a little more likely to be killed than its daemon."""
 
-GROUP_ANNOTATIONS: Final = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
-"""Annotations that name the group whose containers share one shim; the first found counts."""
-
 OPTIONS: Final = "containerd.runc.v1.Options"
 _SHIM_CGROUP: Final = 3
 
@@ -94,10 +91,10 @@ def group_of(bundle: str) -> str:
     """The group that the spec of a bundle names, or nothing. Raises OSError, ValueError for a spec that isn't JSON."""
     with open(os.path.join(bundle, "config.json"), "rb") as file:
         content = file.read()
-    if not any(key.encode() in content for key in GROUP_ANNOTATIONS):
+    if not any(key.encode() in content for key in address.GROUP_ANNOTATIONS):
         return ""
     annotations = json.loads(content).get("annotations") or {}
-    return next((annotations[key] for key in GROUP_ANNOTATIONS if annotations.get(key)), "")
+    return next((annotations[key] for key in address.GROUP_ANNOTATIONS if annotations.get(key)), "")
 
 
 def start(wanted: Wanted, executable: str) -> bytes:

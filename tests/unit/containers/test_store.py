@@ -19,7 +19,16 @@ from tests.harness.stores import Stores, with_stores
 UNKNOWN = b"\xda\x3e\x03new"
 """Field 1003, as a newer version may have it."""
 SPEC = Packed("types.test/Spec", b"spec")
-PLAIN = Container("c", Runtime("rt", Packed("o", b"1")), SPEC, {"k": "v"}, "image", "overlayfs", "key", "sandbox")
+PLAIN = Container(
+    "c",
+    Runtime("rt", Packed("o", b"1")),
+    SPEC,
+    {"k": "v"},
+    image="image",
+    snapshotter="overlayfs",
+    snapshot_key="key",
+    sandbox="sandbox",
+)
 
 
 def test_creating_updating_and_deleting_are_told_in_order(scratch: Path) -> None:

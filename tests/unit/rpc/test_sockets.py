@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pycontainerd.errors import FailedPrecondition, InvalidArgument
-from pycontainerd.rpc.sockets import is_served, listen_tcp, listen_unix
+from pycontainerd.rpc.sockets import is_served, listen_tcp, listen_unix, locked
 
 
 def test_owner_and_mode_are_set(scratch: Path) -> None:
@@ -58,6 +58,14 @@ def test_a_server_whose_backlog_is_full_lives(scratch: Path) -> None:
         waiting.connect(path)
         with pytest.raises(FailedPrecondition):
             listen_unix(path)
+
+
+def test_a_directory_that_another_keeps_locked_is_not_waited_for_for_ever(scratch: Path) -> None:
+    with locked(str(scratch)):
+        with pytest.raises(BlockingIOError, match="another process keeps it locked"), locked(str(scratch), limit_s=0):
+            pass
+    with locked(str(scratch), limit_s=0):
+        pass
 
 
 def test_what_is_no_socket_is_left_alone(scratch: Path) -> None:

@@ -22,7 +22,7 @@ from tests.harness.stores import Stores, with_stores
 UNKNOWN = b"\xda\x3e\x03new"
 """Field 1003, as a newer version may have it."""
 PLAIN = Sandbox(
-    "s", Runtime("rt", Packed("o", b"1")), Packed("spec", b"1"), {"k": "v"}, {"e": Packed("x", b"y")}, "shim"
+    "s", Runtime("rt", Packed("o", b"1")), Packed("spec", b"1"), {"k": "v"}, {"e": Packed("x", b"y")}, sandboxer="shim"
 )
 CALL = Call("", (("containerd-namespace", "ns"),))
 
