@@ -126,7 +126,7 @@ class ImageStore:
             id_ = objects.insert(tx, namespace, kinds.IMAGES, image.name, created_ns=clamped(now_ns))
             if id_ is None:
                 raise AlreadyExists(f"image {quote(image.name)}")
-            made = self._write(tx, id_, structs.replace(image, created_ns=now_ns, updated_ns=now_ns))
+            made = self._write(tx, id_, structs.replace(image, created_ns=now_ns, updated_ns=now_ns), None)
             self._hold(tx, namespace, made, lease)
             event = ImageCreate(name=made.name, labels=made.labels)
             tx.after_commit(lambda: self._events.publish(namespace, "/images/create", event))
@@ -152,11 +152,12 @@ class ImageStore:
             row = tx.execute(_GET_ROW, (namespace, kinds.IMAGES, sent.name)).fetchone()
             if row is None:
                 raise _not_found(sent.name)
-            patched = _patched(self._codec.decode(row[1]), sent, paths)
+            stored = self._codec.decode(row[1])
+            patched = _patched(stored, sent, paths)
             patched.check()
             now_ns = tx.now_ns if at_ns is None else at_ns
             tx.execute("UPDATE objects SET updated_ns = ? WHERE id = ?", (clamped(now_ns), row[0]))
-            changed = self._write(tx, row[0], structs.replace(patched, updated_ns=now_ns))
+            changed = self._write(tx, row[0], structs.replace(patched, updated_ns=now_ns), stored)
             self._hold(tx, namespace, changed, lease)
             event = ImageUpdate(name=changed.name, labels=changed.labels)
             tx.after_commit(lambda: self._events.publish(namespace, "/images/update", event))
@@ -196,10 +197,13 @@ class ImageStore:
         if lease is not None and EXPIRE in image.labels:
             self._leases.attach(tx, namespace, lease, kinds.IMAGES, image.name)
 
-    def _write(self, tx: Transaction, id_: int, image: Image) -> Image:
-        """Writes all rows of an image. Returns it as it is stored."""
+    def _write(self, tx: Transaction, id_: int, image: Image, before: Image | None) -> Image:
+        """Writes the rows of an image, a new one or one that was stored as *before*. Returns it as it is stored."""
         try:
-            kept = labels.replace(tx, id_, image.labels)
+            if before is None:
+                kept = labels.add(tx, id_, kinds.IMAGES, image.labels)
+            else:
+                kept = labels.replace(tx, id_, image.labels)
         except Unknown as error:
             raise error.within(f"writing labels for image {image.name}") from None
         try:
@@ -209,18 +213,21 @@ class ImageStore:
         target = structs.replace(image.target, annotations=annotations)
         stored = structs.replace(image, labels=kept, target=target)
         stored = structs.replace(stored, wire=self._codec.encode(stored))
-        _write_rows(tx, id_, stored)
-        objects.set_edges(tx, id_, TARGET, [Edge(kinds.CONTENT, target.digest, flat=True)])
+        _write_rows(tx, id_, stored, before)
+        if before is None or before.target.digest != target.digest:
+            objects.set_edges(tx, id_, TARGET, [Edge(kinds.CONTENT, target.digest, flat=True)])
         return stored
 
 
-def _write_rows(tx: Transaction, id_: int, image: Image) -> None:
+def _write_rows(tx: Transaction, id_: int, image: Image, before: Image | None) -> None:
     target = image.target
     tx.execute(
         "INSERT INTO images (id, target_digest, target_media_type, target_size, wire) VALUES (?1, ?2, ?3, ?4, ?5)"
         " ON CONFLICT (id) DO UPDATE SET target_digest = ?2, target_media_type = ?3, target_size = ?4, wire = ?5",
         (id_, target.digest, target.media_type, target.size, image.wire),
     )
+    if target.annotations == (before.target.annotations if before else {}):
+        return
     tx.execute("DELETE FROM annotations WHERE owner = ?", (id_,))
     tx.connection.executemany(
         "INSERT INTO annotations (owner, key, value) VALUES (?, ?, ?)",

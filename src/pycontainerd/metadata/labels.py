@@ -8,7 +8,7 @@ from typing import Final
 
 from pycontainerd.errors import InvalidArgument, Unknown
 from pycontainerd.metadata import objects
-from pycontainerd.metadata.references import Meaning, meaning
+from pycontainerd.metadata.references import Meaning, meaning, relevant
 from pycontainerd.metadata.transaction import Transaction
 from pycontainerd.quoting import quote
 
@@ -87,8 +87,9 @@ def replace(tx: Transaction, owner: int, labels: Mapping[str, str]) -> dict[str,
         "INSERT INTO labels (owner, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         [(owner, key, value) for key, value in kept.items() if before.get(key) != value],
     )
-    kind = tx.execute("SELECT kind FROM objects WHERE id = ?", (owner,)).fetchone()[0]
-    _mean(tx, owner, meaning(kind, kept))
+    if not before or relevant(before) != relevant(kept):  # one without labels may be new
+        kind = tx.execute("SELECT kind FROM objects WHERE id = ?", (owner,)).fetchone()[0]
+        _mean(tx, owner, meaning(kind, kept))
     return kept
 
 

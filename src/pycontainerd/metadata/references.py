@@ -67,15 +67,20 @@ class Meaning(Struct, frozen=True):
 
 def meaning(kind: str, labels: Mapping[str, str]) -> Meaning:
     """What *labels* mean on an object of *kind*."""
-    relevant = {key: value for key, value in labels.items() if key.startswith(PREFIX)}
-    root, expires_ns = _root(kind, relevant)
-    if kind in (kinds.LEASES, kinds.NAMESPACES) or not relevant:
+    said = relevant(labels)
+    root, expires_ns = _root(kind, said)
+    if kind in (kinds.LEASES, kinds.NAMESPACES) or not said:
         return Meaning(frozenset(), root, expires_ns)
-    edges = frozenset(_edges(relevant))
+    edges = frozenset(_edges(said))
     if kind == kinds.MOUNTS:  # an activation is kept by others, and keeps none
         edges = frozenset(edge for edge in edges if edge.back)
-    edges |= {edge for edge in _conditions(kind, relevant) if Edge(edge.kind, edge.name) not in edges}
-    return Meaning(edges, root, expires_ns, _used(kind, relevant))
+    edges |= {edge for edge in _conditions(kind, said) if Edge(edge.kind, edge.name) not in edges}
+    return Meaning(edges, root, expires_ns, _used(kind, said))
+
+
+def relevant(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels that mean something to the collector."""
+    return {key: value for key, value in labels.items() if key.startswith(PREFIX)}
 
 
 def _root(kind: str, labels: Mapping[str, str]) -> tuple[int, int | None]:
