@@ -21,7 +21,7 @@ from pycontainerd.mounts.model import Mount
 from pycontainerd.mounts.model import Options as MountOptions
 from pycontainerd.mounts.mounting import mount_one
 from pycontainerd.quoting import quote
-from pycontainerd.shim import exec_fifo, exit_record, spec, steps, unmounting
+from pycontainerd.shim import exec_fifo, exit_record, removal, spec, steps, unmounting
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, keep_log, restore_arguments, working
 from pycontainerd.shim.execs import Execs, read_pid
@@ -314,13 +314,25 @@ class Container:
             faults.reach("shim.delete.unmounted")
 
     async def _delete(self) -> None:
-        if not init_was_made(self):
+        if not init_was_made(self) or self._removed():
             return
         try:
             await self.runc.run("delete", self.id)
         except RuncFailed as error:
             if "does not exist" not in f"{error.message}{error.said}":
                 raise error.because("failed to delete task") from error
+
+    def _removed(self) -> bool:
+        """Whether the container could be removed without runc."""
+        plain = self._spec.has_own_pids and not (self._spec.hooks or {}).get("poststop")
+        if self.init.state is not State.STOPPED or not plain or self.request.options.systemd_cgroup:
+            return False
+        if not self.host.known.has(self.runc.find()):
+            return False
+        with steps.step(self.bundle, "remove from runc's state") as step:
+            removed = removal.remove(state_directory(self.runc.root, self.id), self.init.pid)
+            step.result = "" if removed else "left to runc"
+        return removed
 
     def _mount(self) -> None:
         if not self.request.rootfs:
