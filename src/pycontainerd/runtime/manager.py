@@ -307,7 +307,7 @@ class ShimManager:
             bootstrap = await executable.start(self.about, binary, bundle, options)
         else:
             filling = asyncio.to_thread(self._fill, bundle, binary, spec, seen)
-            bootstrap = await _both(self._ours.start(bundle, seen.group()), filling)
+            bootstrap = await _both(self._ours.start(bundle, seen.group(), options), filling)
         faults.reach("runtime.shim.started")
         bundle.write_bootstrap(bootstrap)
         faults.reach("runtime.bootstrap.written")

@@ -10,12 +10,16 @@ import os
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from google.protobuf.message import DecodeError
+
+from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.errors import Unknown
 from pycontainerd.plugin.sections import DEFAULT_SOCKET_DIR
 from pycontainerd.runtime.bootstrap import TTRPC, Bootstrap
 from pycontainerd.runtime.bundle import LOG, SOCKETS, Bundle
 from pycontainerd.runtime.executable import Surroundings
-from pycontainerd.shim import address
+from pycontainerd.runtime.model import Payload
+from pycontainerd.shim import address, demands
 from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.spawner.client import Child
 from pycontainerd.spawner.messages import Setting, soft_limits
@@ -52,11 +56,17 @@ class OurShims:
         """Where the shim of *group* serves, and what."""
         return Bootstrap(SHIM_API, f"unix://{self.socket_path(namespace, group)}", TTRPC)
 
-    async def start(self, bundle: Bundle, group: str | None) -> Bootstrap:
+    async def start(self, bundle: Bundle, group: str | None, options: Payload | None) -> Bootstrap:
         """A shim for *bundle*: a new process, or the one that serves *group* already.
 
-        Raises Unknown if the socket can't be made, Unavailable if there is no spawner.
+        Raises Unknown if the socket can't be made or the shim can't run where *options* want it, Unavailable if there is
+        no spawner.
         """
+        shim_cgroup = _shim_cgroup(options)
+        try:
+            demands.check(self._about.environment, shim_cgroup)
+        except Unknown as error:
+            raise error.within("start failed: io.containerd.runc.v2") from error
         bootstrap = self.bootstrap(bundle.namespace, group or bundle.id)
         path = bootstrap.address.removeprefix("unix://")
         try:
@@ -68,7 +78,7 @@ class OurShims:
             return bootstrap
         with listener:
             log = os.open(bundle.file(LOG), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            request = self._request(bundle, path)
+            request = self._request(bundle, path, shim_cgroup)
             setting = Setting(
                 environment=None,  # the request has it
                 directory=bundle.path,
@@ -89,7 +99,7 @@ class OurShims:
         os.close(child.pidfd)  # the connection tells when it ends
         return bootstrap
 
-    def _request(self, bundle: Bundle, socket_path: str) -> ShimRequest:
+    def _request(self, bundle: Bundle, socket_path: str, shim_cgroup: str) -> ShimRequest:
         about = self._about
         return ShimRequest(
             namespace=bundle.namespace,
@@ -101,4 +111,15 @@ class OurShims:
             env=about.for_namespace(bundle.namespace),
             debug=about.debug,
             publish_binary=about.publish_binary,
+            shim_cgroup=shim_cgroup,
         )
+
+
+def _shim_cgroup(options: Payload | None) -> str:
+    """The control group that options of runc name for the shim, nothing if they are none."""
+    if options is None or options.type_url.rpartition("/")[2] != runc_pb2.Options.DESCRIPTOR.full_name:
+        return ""
+    try:
+        return runc_pb2.Options.FromString(options.value).shim_cgroup
+    except DecodeError:
+        return ""  # the shim says what is wrong with them

@@ -11,7 +11,7 @@ import json
 import os
 from typing import Any, Final, NamedTuple
 
-from pycontainerd.shim import address, wire
+from pycontainerd.shim import address, demands, wire
 
 INPUT_LIMIT: Final = 10 << 20
 API_VERSION: Final = 3
@@ -103,6 +103,7 @@ def start(wanted: Wanted, executable: str) -> bytes:
     Raises OSError, Error.
     """
     bundle = os.getcwd()
+    demands.check(os.environ, wanted.shim_cgroup)
     path = address.socket_path(wanted.socket_dir, wanted.address, wanted.namespace, group_of(bundle) or wanted.id)
     _link_directory(bundle, wanted.socket_dir)
     listening = address.listen(path)

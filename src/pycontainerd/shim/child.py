@@ -8,6 +8,7 @@ import socket
 from typing import Final
 
 from pycontainerd import faults
+from pycontainerd.shim.demands import SCHED_CORE
 from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.messages import ShimRequest, decode
@@ -47,7 +48,7 @@ def serve_request(wanted: ShimRequest, fds: list[int]) -> None:
     prctl.set_child_subreaper()
     if wanted.shim_cgroup:
         _join(wanted, log_fd)
-    if environment.get("SCHED_CORE"):
+    if environment.get(SCHED_CORE):
         prctl.new_core_scheduling_cookie()
     with socket.socket(fileno=fds[0]) as listening:
         serve(wanted, listening, log_fd, environment, _prepared or Prepared(), at_rest=drop_unchanged)

@@ -20,7 +20,9 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 PR_SCHED_CORE: Final = 62
 
+PR_SCHED_CORE_GET: Final = 0
 PR_SCHED_CORE_CREATE: Final = 1
+PR_SCHED_CORE_SCOPE_THREAD: Final = 0
 PR_SCHED_CORE_SCOPE_THREAD_GROUP: Final = 1
 
 PR_SET_MM_MAP: Final = 14
@@ -67,6 +69,13 @@ def set_parent_death_signal(number: int) -> None:
 def set_no_new_privileges() -> None:
     """No exec after this gains anything; needed for a seccomp filter without CAP_SYS_ADMIN."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def get_core_scheduling_cookie() -> int:
+    """The core-scheduling group of the calling thread, 0 for none. Raises OSError where there is no such thing."""
+    cookie = ctypes.c_ulonglong()
+    prctl(PR_SCHED_CORE, PR_SCHED_CORE_GET, 0, PR_SCHED_CORE_SCOPE_THREAD, ctypes.addressof(cookie))
+    return cookie.value
 
 
 def new_core_scheduling_cookie() -> None:
