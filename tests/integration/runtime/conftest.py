@@ -23,7 +23,11 @@ def daemon(scratch: Path) -> Iterator[Daemon]:
     quiet = {"CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS": "1"}
     with Daemon.start(OURS, scratch / "d", environment=quiet) as started:
         yield started
-    # ctr gives a runtime that is named by its path no options, so that runc's state is at its default place.
-    default = Path("/run/containerd/runc", started.namespace)
+    remove_runc_root(started)
+
+
+def remove_runc_root(daemon: Daemon) -> None:
+    """ctr gives a runtime that is named by its path no options, so that runc's state is at its default place."""
+    default = Path("/run/containerd/runc", daemon.namespace)
     if default.exists():
         default.rmdir()

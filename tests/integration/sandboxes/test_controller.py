@@ -124,13 +124,21 @@ def test_our_shim_is_not_left_behind_when_it_refuses_to_be_a_sandbox(both: Both)
     each = both[OURS]
     each.create("refused", kind="io.containerd.runc.v2")
     assert not each.bundle("refused").exists()
-    mark = f"-namespace\0{each.namespace}\0-id\0refused".encode()
+    for pid in shims_of(each.namespace, "refused"):
+        wait_ended(pid)
+
+
+def shims_of(namespace: str, id_: str) -> list[int]:
+    """The pids of our shims of that title."""
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (process / "cmdline").read_bytes():
-                wait_ended(int(process.name))
+            command = (process / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
+        if f"-namespace\0{namespace}\0-id\0{id_}\0".encode() in command:
+            found.append(int(process.name))
+    return found
 
 
 @pytest.mark.parametrize("kind", ["ttrpc3-json", "ttrpc2-json", "ttrpc2-text", "grpc3-proto", "grpc3-json"])

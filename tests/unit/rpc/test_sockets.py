@@ -61,9 +61,9 @@ def test_a_server_whose_backlog_is_full_lives(scratch: Path) -> None:
 
 
 def test_a_directory_that_another_keeps_locked_is_not_waited_for_for_ever(scratch: Path) -> None:
-    with locked(str(scratch)):
-        with pytest.raises(BlockingIOError, match="another process keeps it locked"), locked(str(scratch), limit_s=0):
-            pass
+    waits_for_none = locked(str(scratch), limit_s=0)
+    with locked(str(scratch)), pytest.raises(BlockingIOError, match="another process keeps it locked"):
+        waits_for_none.__enter__()
     with locked(str(scratch), limit_s=0):
         pass
 
