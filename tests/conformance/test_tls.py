@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,7 @@ import uvloop
 from pycontainerd import errors
 from pycontainerd.rpc.asyncio_driver import AsyncioDriver
 from pycontainerd.rpc.grpc.client import GrpcClient
+from pycontainerd.servers.stream import has_common_name
 from tests.harness.rpc import ECHO, WAIT_S, Calling, parcel, serving
 
 MIB = 1024 * 1024
@@ -88,6 +90,32 @@ def test_our_client_talks_over_tls(certificate: tuple[Path, Path], context: ssl.
         with pytest.raises(errors.NotFound):
             client.unary("fail", parcel(text="NotFound"))
         runner.run(client.client.close())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown", "served"), [("localhost", 1, True), ("other", 1, False), ("localhost", 0, False)]
+)
+def test_only_clients_of_the_common_name_are_served(
+    certificate: tuple[Path, Path], context: ssl.SSLContext, wanted: str, shown: bool, served: bool
+) -> None:
+    context.load_verify_locations(certificate[0])
+    context.verify_mode = ssl.CERT_OPTIONAL
+    identity = {"private_key": certificate[1].read_bytes(), "certificate_chain": certificate[0].read_bytes()}
+    credentials = grpc.ssl_channel_credentials(certificate[0].read_bytes(), **(identity if shown else {}))
+    with (
+        serving(tls=context, admits=partial(has_common_name, wanted)) as server,
+        grpc.secure_channel(f"localhost:{server.port}", credentials) as channel,
+    ):
+        say = channel.unary_unary(
+            ECHO["say"].path, lambda each: each.SerializeToString(), ECHO["say"].response.FromString
+        )
+        if served:
+            assert say(parcel(data=b"x"), timeout=WAIT_S).data == b"x"
+        else:
+            with pytest.raises(grpc.RpcError) as refused:
+                say(parcel(data=b"x"), timeout=WAIT_S)
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert server.echo.calls == []
 
 
 def test_who_does_not_trust_the_server_does_not_talk_to_it(context: ssl.SSLContext) -> None:

@@ -191,6 +191,7 @@ class Serving:
         driver = AsyncioDriver()
         table = ServiceTable([self.echo])
         tls: ssl.SSLContext | None = how.pop("tls", None)
+        admits = how.pop("admits", None)
 
         def make() -> Connection:
             made = factory(driver) if factory is not None else GrpcConnection(table, driver, **how)
@@ -202,7 +203,7 @@ class Serving:
         else:
             listener = listen_tcp("127.0.0.1", 0)
             self.port = listener.getsockname()[1]
-            self.server = await driver.serve_tcp(listener, make, tls=tls)
+            self.server = await driver.serve_tcp(listener, make, tls=tls, admits=admits)
         async with self.server:
             ready.set()
             await self._stop.wait()
@@ -221,7 +222,7 @@ def serving(
 ) -> Iterator[Serving]:
     """Serves `Echo` (or what *factory* makes) on the unix socket *path*, or on a free TCP port of the loopback.
 
-    *how* goes to `GrpcConnection`; *tls* to the listener.
+    *how* goes to `GrpcConnection`; *tls* and *admits* to the listener.
     """
     served = Serving(echo or Echo())
     served.path = str(path) if path is not None else ""

@@ -11,7 +11,7 @@ import contextvars
 import ssl
 import struct
 from asyncio import tasks as _tasks
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from socket import SO_PEERCRED, SOL_SOCKET, socket
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, cast, runtime_checkable
@@ -58,6 +58,13 @@ class AsyncioWaiter:
         return self._value
 
 
+Certificate = Mapping[str, Any]
+"""A certificate that was verified, as `ssl.SSLSocket.getpeercert` has it."""
+
+Admission = Callable[[Certificate | None], bool]
+"""Whether who has shown this certificate, or none, may connect."""
+
+
 class AsyncioDriver:
     """A running asyncio loop as the protocols see it."""
 
@@ -90,10 +97,18 @@ class AsyncioDriver:
         return server
 
     async def serve_tcp(
-        self, listener: socket, factory: Callable[[], Connection], *, tls: ssl.SSLContext | None = None
+        self,
+        listener: socket,
+        factory: Callable[[], Connection],
+        *,
+        tls: ssl.SSLContext | None = None,
+        admits: Admission | None = None,
     ) -> Server:
-        """Serves the listening TCP socket *listener*, with TLS when *tls* is given (offer `h2` by ALPN)."""
-        server = Server(factory, unix=False)
+        """Serves the listening TCP socket *listener*, with TLS when *tls* is given (offer `h2` by ALPN).
+
+        Clients for whose certificate *admits* does not answer True are cut off before anything of them is read.
+        """
+        server = Server(factory, unix=False, admits=admits)
         server.listening = await self.loop.create_server(server.link, sock=listener, ssl=tls)
         return server
 
@@ -148,7 +163,8 @@ class Graceful(Protocol):
 class Server:
     """A listening socket that is served, and its connections. As a context manager it ends with `close`."""
 
-    def __init__(self, factory: Callable[[], Connection], *, unix: bool) -> None:
+    def __init__(self, factory: Callable[[], Connection], *, unix: bool, admits: Admission | None = None) -> None:
+        self.admits = admits
         self.listening: asyncio.AbstractServer | None = None
         self._factory = factory
         self._unix = unix
@@ -225,18 +241,27 @@ class _Link(asyncio.Protocol):
         self.transport: AsyncioTransport
         self._unix = unix
         self._server = server
+        self._refused = False
         # Loops look these up on the instance: without a method of ours between, each chunk saves a call.
         self.data_received = connection.received  # type: ignore[method-assign]
         self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
         self.resume_writing = connection.resume_writing  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = AsyncioTransport(cast("asyncio.Transport", transport), unix=self._unix)
+        raw = cast("asyncio.Transport", transport)
+        admits = self._server.admits if self._server is not None else None
+        if admits is not None and not admits(raw.get_extra_info("peercert")):
+            self._refused = True
+            raw.abort()
+            return
+        self.transport = AsyncioTransport(raw, unix=self._unix)
         if self._server is not None:
             self._server.opened(self)
         self.connection.connected(self.transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._refused:
+            return
         try:
             self.connection.lost(exc)
         finally:

@@ -81,6 +81,8 @@ async def grpc_tcp(init: Init) -> Server:
     if not any(table):
         raise SkipPlugin("no tcp grpc services configured")
     tls = tls_context(config.tls_cert, config.tls_key, config.tls_ca) if config.tls_cert else None
+    if config.tls_common_name and not (tls and config.tls_ca):
+        raise InvalidArgument("tls_common_name: clients show certificates only with tls_ca and tls_cert")
 
     def connection() -> GrpcConnection:
         return GrpcConnection(
@@ -91,7 +93,7 @@ async def grpc_tcp(init: Init) -> Server:
             keepalive_s=KEEPALIVE_S,
         )
 
-    return TcpServer(config.address, driver, connection, tls=tls)
+    return TcpServer(config.address, driver, connection, tls=tls, common_name=config.tls_common_name)
 
 
 @plugin(types.HTTP, "pprof")

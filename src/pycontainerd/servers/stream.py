@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pycontainerd.errors import Error, InvalidArgument
 from pycontainerd.log import fields
-from pycontainerd.rpc.asyncio_driver import AsyncioDriver
+from pycontainerd.rpc.asyncio_driver import AsyncioDriver, Certificate
 from pycontainerd.rpc.asyncio_driver import Server as Serving
 from pycontainerd.rpc.driver import Connection
 from pycontainerd.rpc.sockets import listen_tcp, listen_unix
@@ -67,21 +68,29 @@ class UnixServer:
 
 
 class TcpServer:
-    """Serves connections of *factory*'s on `host:port`, over TLS when *tls* is given."""
+    """Serves connections of *factory*'s on `host:port`, over TLS when *tls* is given, to clients of *common_name*."""
 
     def __init__(
-        self, address: str, driver: AsyncioDriver, factory: Callable[[], Connection], *, tls: ssl.SSLContext | None
+        self,
+        address: str,
+        driver: AsyncioDriver,
+        factory: Callable[[], Connection],
+        *,
+        tls: ssl.SSLContext | None,
+        common_name: str = "",
     ) -> None:
         self.address = address
         self._driver = driver
         self._factory = factory
         self._tls = tls
+        self._common_name = common_name
         self._serving: Serving | None = None
 
     async def serve(self) -> None:
         """Listens. Raises OSError when the address can't be had."""
         listener = tcp_listener(self.address)
-        self._serving = await self._driver.serve_tcp(listener, self._factory, tls=self._tls)
+        admits = functools.partial(has_common_name, self._common_name) if self._common_name else None
+        self._serving = await self._driver.serve_tcp(listener, self._factory, tls=self._tls, admits=admits)
         _LOG.info("serving...", extra=fields(address=named(listener)))
 
     async def stop(self) -> None:
@@ -117,6 +126,12 @@ def tls_context(certificate: str, key: str, authority: str) -> ssl.SSLContext:
         context.load_verify_locations(authority)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def has_common_name(name: str, certificate: Certificate | None) -> bool:
+    """Whether the subject of *certificate* has the common name *name*."""
+    subject = (certificate or {}).get("subject", ())
+    return ("commonName", name) in {attribute for relative in subject for attribute in relative}
 
 
 def _identity(path: str) -> tuple[int, int] | None:
