@@ -1,4 +1,4 @@
-"""What containerd-stress does, driven by one program over the API of both daemons: `python -m benchmarks.cycle`, as root.
+"""What containerd-stress does, by one program over the API of both daemons: `python -m benchmarks.cycle`, as root.
 
 A cycle is a container with a snapshot, its task, a wait, the start of `true`, and the deletion of all. Prints the rate
 of cycles by 1, 4 and 16 workers, and for one worker how long each step takes: where the time goes.
@@ -11,11 +11,11 @@ import contextlib
 import json
 import os
 import shutil
-import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +38,9 @@ KEPT: Final = {"containerd.io/gc.root": "2000-01-01T00:00:00Z"}
 Note = Callable[[str, float], None]
 
 
-def template(daemon: Daemon) -> containers_pb2.Container:
-    """The record of a container of `true`, as stock ctr makes it; its snapshot stays, the cycles have their own."""
-    daemon.ctr("containers", "create", "--runc-root", daemon.base / "runc", IMAGE, TEMPLATE, "true")
+def template(daemon: Daemon, *command: str) -> containers_pb2.Container:
+    """The record of a container as stock ctr makes it. Its snapshot stays; what is made after it has its own."""
+    daemon.ctr("containers", "create", "--runc-root", daemon.base / "runc", IMAGE, TEMPLATE, *command)
     with connected(daemon) as client:
         record: containers_pb2.Container = client.containers.get(TEMPLATE)
     return record
@@ -123,7 +123,7 @@ class Load:
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
-        self._pattern = template(daemon)
+        self._pattern = template(daemon, "true")
         self._parent = parent_of(daemon)
         self._rounds = 0
         self.steps: dict[str, list[float]] = defaultdict(list)
@@ -157,19 +157,19 @@ def measured(ours: Load, stock: Load, runs: int, cycles: int) -> Iterator[Pair]:
         for load in (ours, stock):
             load.steps.clear()
         ours_cpu, stock_cpu = ours.cpu_s(), stock.cpu_s()
-        rates = in_turn(lambda w=workers, e=each: ours.rate(w, e), lambda w=workers, e=each: stock.rate(w, e), runs)
+        rates = in_turn(partial(ours.rate, workers, each), partial(stock.rate, workers, each), runs)
         yield Pair(f"cycles, {workers} workers", "1/s", *rates, "≥ 1.5")
         if workers == 1:
             yield from steps(ours, stock)
             number = len(ours.steps["create task"])
-            used = [MILLI * (ours.cpu_s() - ours_cpu) / number], [MILLI * (stock.cpu_s() - stock_cpu) / number]
-            yield Pair("CPU of the daemon for a cycle", "ms", tuple(used[0]), tuple(used[1]))
+            used = MILLI * (ours.cpu_s() - ours_cpu) / number, MILLI * (stock.cpu_s() - stock_cpu) / number
+            yield Pair("CPU of the daemon for a cycle", "ms", (used[0],), (used[1],))
 
 
 def steps(ours: Load, stock: Load) -> Iterator[Pair]:
     """How long each step took."""
     for step, took in ours.steps.items():
-        yield Pair(step, "ms", *(tuple(MILLI * one for one in side) for side in (took, stock.steps[step])))
+        yield Pair(step, "ms", tuple(MILLI * each for each in took), tuple(MILLI * each for each in stock.steps[step]))
 
 
 def main() -> None:

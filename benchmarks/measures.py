@@ -33,7 +33,8 @@ class Pair:
         figures = (
             f"{statistics.median(side):.3g} ({min(side):.3g} to {max(side):.3g})" for side in (self.ours, self.stock)
         )
-        return f"| {self.what} | {self.unit} | {' | '.join(figures)} | {self.ratio:.2f} | {self.aim} |"
+        ratio = f"{self.ratio:.2f}" if any(self.stock) else "-"
+        return f"| {self.what} | {self.unit} | {' | '.join(figures)} | {ratio} | {self.aim} |"
 
 
 HEADER: Final = (
