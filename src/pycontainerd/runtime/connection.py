@@ -17,7 +17,7 @@ from pycontainerd.runtime.task_api import Caller
 DIAL_S: Final = 100.0
 """How long a shim may take to accept a connection, as in the original."""
 
-_UNIX: Final = "unix://"
+_VIRTUAL: Final = ("vsock", "hvsock")
 
 
 class ShimConnection(Caller, Protocol):
@@ -51,8 +51,9 @@ async def connect(bootstrap: Bootstrap, *, timeout_s: float = DIAL_S) -> ShimCon
         raise
     except OSError as error:  # also a timeout
         reason = os.strerror(error.errno).lower() if error.errno else "timeout"
-        kind = "gRPC" if bootstrap.protocol == GRPC else "TTRPC"
-        raise Unknown(f"failed to create {kind} connection: dial unix {path}: connect: {reason}") from error
+        raise Unknown(
+            f"failed to create {_shown(bootstrap)} connection: dial unix {path}: connect: {reason}"
+        ) from error
 
 
 def may_live(error: Error) -> bool:
@@ -70,10 +71,20 @@ async def _connect_grpc(driver: AsyncioDriver, path: str) -> ShimConnection:
 
 
 def socket_path(bootstrap: Bootstrap) -> str:
-    """The path of the unix socket; an abstract one begins with NUL. Raises Unimplemented for other kinds of sockets."""
+    """The path of the unix socket; an abstract one begins with NUL.
+
+    Raises Unimplemented for the sockets of virtual machines, Unknown for what is no address.
+    """
     address = bootstrap.address
-    if address.startswith(_UNIX):
-        return address.removeprefix(_UNIX)
-    if "://" in address:
+    scheme, separator, path = address.partition("://")
+    if scheme == "unix" and separator:
+        return path
+    if scheme in _VIRTUAL and separator:
         raise Unimplemented(f"shim at {address}: only unix sockets can be reached")
+    if separator:
+        raise Unknown(f"failed to create {_shown(bootstrap)} connection: unsupported protocol: {scheme}")
     return address if bootstrap.protocol == GRPC else f"\0{address}"
+
+
+def _shown(bootstrap: Bootstrap) -> str:
+    return "gRPC" if bootstrap.protocol == GRPC else "TTRPC"

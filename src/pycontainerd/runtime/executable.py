@@ -26,6 +26,9 @@ OPTIONS_ONLY: Final = ("shim-runc-v1", "shim-runhcs-v1")
 DELETIONS: Final = 3
 """How often a `delete` that is killed is run."""
 
+SAID_LIMIT: Final = 4096
+"""Bytes of what a failed shim has printed that become part of the error."""
+
 
 class Surroundings(Struct, frozen=True):
     """What every shim of a daemon is told about it."""
@@ -84,7 +87,8 @@ async def start(about: Surroundings, binary: ShimBinary, bundle: Bundle, options
     except OSError as error:
         raise Unknown(f"start failed: {_reason(error)}") from error
     if done.code:
-        raise Unknown(f"start failed: {_text(done.output)}: {done.ending}")
+        said = done.output[-SAID_LIMIT:].decode(errors="replace")  # as it is: the original cuts no end of line
+        raise Unknown(f"start failed: {said}: {done.ending}")
     try:
         return parse_answer(done.output)
     except Error as error:
@@ -157,7 +161,7 @@ def _info_failure(binary: ShimBinary, done: Completed) -> Unknown:
 
 
 def _text(output: bytes) -> str:
-    return output[-4096:].decode(errors="replace").strip()
+    return output[-SAID_LIMIT:].decode(errors="replace").strip()
 
 
 def _reason(error: OSError) -> str:

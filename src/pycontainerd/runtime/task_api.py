@@ -17,7 +17,7 @@ from pycontainerd.errors import Unimplemented
 from pycontainerd.rpc.call import NAMESPACE_HEADER, NAMESPACE_TTRPC, Metadata
 from pycontainerd.rpc.service import Method, methods_of
 from pycontainerd.runtime.bootstrap import GRPC, Bootstrap
-from pycontainerd.runtime.model import YEAR_ONE_NS, Exit, Payload, ProcessInfo, RootfsMount, State, Status, Stdio
+from pycontainerd.runtime.model import Exit, Payload, ProcessInfo, RootfsMount, State, Status, Stdio
 
 _SERVICE: Final = task_pb2.DESCRIPTOR.services_by_name["Task"]
 _STATUSES: Final = {int(status): status for status in Status}
@@ -186,9 +186,7 @@ class TaskApi:
 
 
 def exited_at_ns(message: Any) -> int:
-    """The field `exited_at` of *message*, or Go's zero time if it is absent."""
-    if not message.HasField("exited_at"):
-        return YEAR_ONE_NS
+    """The field `exited_at` of *message*; 1970 if it is absent, as the original has it."""
     stamp: Timestamp = message.exited_at
     return stamp.seconds * 1_000_000_000 + stamp.nanos
 

@@ -28,7 +28,10 @@ STORE: Final = sandbox_pb2.DESCRIPTOR.services_by_name["Store"]
 CONTAINERS: Final = containers_pb2.DESCRIPTOR.services_by_name["Containers"]
 TASKS: Final = tasks_pb2.DESCRIPTOR.services_by_name["Tasks"]
 SPEC_URL: Final = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
-SHIMS: Final = ("ttrpc3-proto", "ttrpc3-json", "ttrpc2-json", "ttrpc2-text", "ttrpc4-json", "grpc3-proto", "grpc3-json")
+SHIMS: Final = (
+    *("ttrpc3-proto", "ttrpc3-json", "ttrpc2-json", "ttrpc2-text", "ttrpc4-json", "grpc3-proto", "grpc3-json"),
+    *("ttrpc1-json", "ttrpc3-fails", "ttrpc3-nothing", "ttrpc3-what"),
+)
 _TOP: Final = Path(__file__).parents[3]
 
 

@@ -2,7 +2,7 @@
 
 What it is follows from its name: `containerd-shim-<protocol><version>-<form>`, as `containerd-shim-grpc3-json`. Its
 processes are plain ones of the host, its sandbox is a `sleep`. What it was asked lies in `asked` of its directory: a
-line of JSON for each call.
+line of JSON for each call, and how it was started in `started`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.runtime.bootstrap import v1_pb2 as bootstrap_pb2
 from pycontainerd.api.containerd.runtime.sandbox import v1_pb2 as sandbox_pb2
 from pycontainerd.api.containerd.task import v2_pb2, v3_pb2
@@ -306,18 +307,59 @@ def start(flags: dict[str, str], protocol: str, version: int, form: str) -> None
             sys.stdout.buffer.write(result.SerializeToString())
         case "json":
             print(json.dumps(MessageToDict(result)))
+        case "nothing":
+            pass
+        case "what":
+            print(json.dumps({"version": version, "address": address, "protocol": "smoke"}))
         case _:
             print(address)
+
+
+ENVIRONMENT: Final = ("GOMAXPROCS", "MAX_SHIM_VERSION", "TTRPC_ADDRESS", "GRPC_ADDRESS", "NAMESPACE")
+"""What a daemon gives to shims besides its own."""
+
+
+def note_start() -> None:
+    """Notes how it was started: arguments, environment, what came on stdin, where."""
+    told = sys.stdin.buffer.read()
+    params = bootstrap_pb2.BootstrapParams.FromString(told)
+    for extension in params.extensions:
+        extension.value.type_url = f"{extension.value.type_url} {extension.value.value.hex()}"
+    known = [f"{extension.value.type_url}" for extension in params.extensions]
+    del params.extensions[:]
+    started = {
+        "arguments": sys.argv,
+        "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+        "params": {**MessageToDict(params), "extensions": known},
+        "directory": os.getcwd(),
+        "own group": os.getpgrp() == os.getpid(),
+    }
+    Path("started").write_text(json.dumps(started, sort_keys=True))
+
+
+def describe() -> None:
+    """`-info`: says what it was told."""
+    info = types_pb2.RuntimeInfo(name="test", annotations={"containerd.io/runtime-allow-mounts": "test"})
+    info.version.version = "1"
+    info.options.ParseFromString(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(info.SerializeToString())
 
 
 def main() -> None:
     """Does what a daemon asks of a shim's executable."""
     found = _KIND.search(sys.argv[0])
     assert found is not None
+    if sys.argv[1:] == ["-info"]:
+        describe()
+        return
     values = iter(sys.argv[1:-1])
     flags = {flag: next(values) for flag in values if flag != "-debug"}
     match sys.argv[-1]:
+        case "start" if found["form"] == "fails":
+            print("said to stdout")
+            sys.exit("what went wrong")
         case "start":
+            note_start()
             start(flags, found["protocol"], int(found["version"]), found["form"])
         case "delete":
             response = v3_pb2.DeleteResponse(pid=0, exit_status=137)

@@ -49,6 +49,12 @@ def test_an_address_of_another_kind_is_refused() -> None:
         socket_path(Bootstrap(3, "vsock://3:1024", "ttrpc"))
 
 
+def test_what_is_no_address_is_refused_in_the_words_of_stock() -> None:
+    with pytest.raises(Unknown) as error:
+        socket_path(Bootstrap(2, "what://x", "ttrpc"))
+    assert error.value.message == "failed to create TTRPC connection: unsupported protocol: what"
+
+
 @pytest.mark.parametrize("protocol", ["ttrpc", "grpc"])
 def test_a_shim_answers_over_either_protocol_and_its_end_is_noticed(scratch: Path, protocol: str) -> None:
     async def story() -> None:

@@ -13,7 +13,7 @@ from pycontainerd.errors import Unimplemented
 from pycontainerd.rpc.call import Metadata
 from pycontainerd.rpc.service import Method
 from pycontainerd.runtime.bootstrap import Bootstrap
-from pycontainerd.runtime.model import YEAR_ONE_NS, RootfsMount, Status, Stdio
+from pycontainerd.runtime.model import RootfsMount, Status, Stdio
 from pycontainerd.runtime.task_api import TaskApi
 
 
@@ -90,10 +90,10 @@ def test_a_task_is_created_as_it_was_asked_for() -> None:
     assert not request.HasField("options")
 
 
-def test_a_state_without_a_time_has_gos_zero_time() -> None:
+def test_a_state_without_a_time_has_that_of_1970() -> None:
     shim = Shim(3, answer=task_pb2.StateResponse(id="c", pid=7, status="RUNNING"))
     state = asyncio.run(api(shim, 3).state("c", ""))
-    assert (state.status, state.exited_at_ns) == (Status.RUNNING, YEAR_ONE_NS)
+    assert (state.status, state.exited_at_ns) == (Status.RUNNING, 0)
 
 
 def test_a_status_that_nobody_knows_is_unknown() -> None:
