@@ -24,7 +24,7 @@ def gather(play: Callable[[], None]) -> int:
     """
     ran = _codes_of(play)
     _holes.append(settle())  # else the copies would fill them
-    functions = [each for each in gc.get_objects() if isinstance(each, FunctionType) and id(each.__code__) in ran]
+    functions = [each for each in gc.get_objects() if type(each) is FunctionType and id(each.__code__) in ran]
     functions.sort(key=lambda function: (function.__module__ or "", function.__code__.co_firstlineno))
     copies: dict[int, CodeType] = {}
     for function in functions:
