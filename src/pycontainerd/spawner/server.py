@@ -5,6 +5,7 @@ It is executed by a starter (`starting`) with its listening socket as descriptor
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -20,6 +21,7 @@ from msgspec import Struct, field
 
 from pycontainerd import faults
 from pycontainerd.spawner import backing, child
+from pycontainerd.spawner.bytecode import ByteCode
 from pycontainerd.spawner.messages import (
     DESCRIPTOR_LIMIT,
     SIZE_LIMIT,
@@ -54,10 +56,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()
     spawner = Spawner(socket.socket(fileno=LISTENING_FD), path, identity, load_roles(table), float(idle_s))
+    code = ByteCode()
     gc.collect()
     kept = settle()
     gc.freeze()
-    backing.back()
+    backing.back(code)
     faults.arm(os.environ.get(faults.VARIABLE, ""))  # not before: what is played through has points of its own
     spawner.run()
     del kept
@@ -80,6 +83,11 @@ def load_roles(table: str) -> dict[str, Main | str]:
     return roles
 
 
+def _spare() -> int:
+    """A descriptor that is there to be closed when there are no others."""
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
 class _Worker(Struct, eq=False):
     pid: int
     pidfd: int
@@ -98,6 +106,7 @@ class Spawner(Struct):
     connections: dict[int, socket.socket] = field(default_factory=dict)
     workers: dict[int, _Worker] = field(default_factory=dict)
     poll: select.poll = field(default_factory=select.poll)
+    spare: int = field(default_factory=_spare)
 
     def run(self) -> None:
         """Serves until it was idle for long enough."""
@@ -125,12 +134,22 @@ class Spawner(Struct):
             connection, _ = self.listener.accept()
         except BlockingIOError:
             return False
+        except OSError:
+            self.turn_away()
+            return True
         if peer_credentials(connection)[1:] != (os.geteuid(), os.getegid()):
             connection.close()
             return True
         self.connections[connection.fileno()] = connection
         self.poll.register(connection, select.POLLIN)
         return True
+
+    def turn_away(self) -> None:
+        """There is no descriptor left for who waits: takes it with the spare one and hangs up."""
+        os.close(self.spare)
+        with contextlib.suppress(OSError):
+            self.listener.accept()[0].close()
+        self.spare = _spare()
 
     def drop(self, connection: socket.socket) -> None:
         if self.connections.pop(connection.fileno(), None) is not None:
@@ -192,7 +211,7 @@ class Spawner(Struct):
         pid = os.fork()
         if pid == 0:
             child.run(function, request.setting, request.request, fds)
-        pidfd = pidfds.open_pidfd(pid)
+        pidfd = pidfds.of_child(pid)
         self.workers[pidfd] = _Worker(pid, pidfd, connection)
         self.poll.register(pidfd, select.POLLIN)
         self.reply(connection, Started(pid), pidfd)
@@ -250,7 +269,7 @@ def _fork_and_tell(pair: socket.socket, function: Main, request: Request, fds: l
         pid = os.fork()
         if pid == 0:
             child.run(function, request.setting, request.request, fds)
-        send_with_fds(pair, str(pid).encode(), [pidfds.open_pidfd(pid)])
+        send_with_fds(pair, str(pid).encode(), [pidfds.of_child(pid)])
     except OSError as error:
         pair.send(str(error).encode())
     finally:

@@ -15,6 +15,16 @@ def open_pidfd(pid: int) -> int:
     return os.pidfd_open(pid)
 
 
+def of_child(pid: int) -> int:
+    """A descriptor of our child *pid*. If there can't be one, the child is killed and reaped: nobody could watch it."""
+    try:
+        return open_pidfd(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+
+
 def send_signal(pidfd: int, number: int) -> None:
     """Sends a signal; see pidfd_send_signal(2). Raises ProcessLookupError if it has ended and was reaped."""
     signal.pidfd_send_signal(pidfd, number)

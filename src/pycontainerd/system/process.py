@@ -132,7 +132,7 @@ def start(
     with ExitStack() as stack:
         setting = _Setting(_out_of_the_way(placed, stack), cwd, environment, new_session, new_group)
         pid = _fork_exec(arguments, setting, death_signal) if death_signal else _posix_spawn(arguments, setting)
-    return Process(pid, pidfds.open_pidfd(pid))
+    return Process(pid, pidfds.of_child(pid))
 
 
 def _out_of_the_way(placed: dict[int, int], stack: ExitStack) -> dict[int, int]:

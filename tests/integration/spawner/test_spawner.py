@@ -265,3 +265,25 @@ def test_a_worker_whose_spawner_is_killed_ends_with_an_unknown_status(sockets: P
             os.close(descriptor)
 
     asyncio.run(kill())
+
+
+def test_a_spawner_without_free_descriptors_turns_others_away_and_lives_on(
+    client: BlockingClient, sockets: Path
+) -> None:
+    assert work(client, "echo", b"first") == (b"first", 5)
+    (pid,) = spawners(sockets)
+    used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    held = []
+    try:
+        for _ in range(20):
+            other = starting.connect(starting.socket_path(str(sockets), ROLES))
+            assert other is not None
+            held.append(other)
+        held[-1].settimeout(60)
+        assert held[-1].recv(1) == b""
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for other in held:
+            other.close()
+    assert work(client, "echo", b"again") == (b"again", 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycontainerd.system import output, process
+from pycontainerd.system import output, pidfd, process
 
 KINDS = pytest.mark.parametrize("death_signal", [0, signal.SIGTERM], ids=["posix_spawn", "fork"])
 
@@ -156,3 +157,18 @@ def test_who_leaves_its_output_open_is_not_waited_for() -> None:
 def test_a_program_that_takes_too_long_is_killed() -> None:
     with pytest.raises(TimeoutError):
         output.run(["sleep", "1000"], timeout_s=0.05)
+
+
+def test_a_child_that_can_not_be_watched_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    before = children()
+    monkeypatch.setattr(pidfd, "open_pidfd", refuse)
+    with pytest.raises(OSError, match="too many open files"):
+        process.start(["sleep", "1000"])
+    assert children() == before
+
+
+def children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
