@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.api.containerd.runtime.bootstrap import v1_pb2 as bootstrap_pb2
 from pycontainerd.api.containerd.task import v3_pb2 as task
+from pycontainerd.shim import steps
 from pycontainerd.shim.messages import ShimRequest, encode
 from pycontainerd.spawner.client import BlockingClient
 from pycontainerd.spawner.messages import Setting
@@ -119,7 +121,7 @@ def test_old_daemons_tell_by_flags_and_environment(scratch: Path, legacy: str) -
         end_spawners(DEFAULT_DIRECTORY)
 
 
-def test_the_bundle_has_what_the_original_leaves_there(scratch: Path) -> None:
+def test_the_bundle_has_what_the_original_leaves_there_and_a_journal(scratch: Path) -> None:
     seen = {}
     for kind in (OURS, STOCK):
         with ShimProcess.start(kind, scratch, "/bin/sleep", "1000") as shim:
@@ -135,6 +137,7 @@ def test_the_bundle_has_what_the_original_leaves_there(scratch: Path) -> None:
             assert (shim.bundle / "runtime").read_text() == ""
             assert os.readlink(shim.bundle / "s") == str(shim.base / "s")
             seen[kind] = files
+    assert seen[OURS].pop(steps.NAME) == stat.S_IFREG | 0o600
     assert seen[OURS] == seen[STOCK]
 
 

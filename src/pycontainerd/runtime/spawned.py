@@ -59,8 +59,8 @@ class OurShims:
     async def start(self, bundle: Bundle, group: str | None, options: Payload | None) -> Bootstrap:
         """A shim for *bundle*: a new process, or the one that serves *group* already.
 
-        Raises Unknown if the socket can't be made or the shim can't run where *options* want it, Unavailable if there is
-        no spawner.
+        Raises Unknown if the socket can't be made or the shim can't run where *options* want it, Unavailable if there
+        is no spawner.
         """
         shim_cgroup = _shim_cgroup(options)
         try:
