@@ -43,6 +43,12 @@ class KnownRuntimes:
             return cls()
         return cls(frozenset([identity])) if KNOWN_VERSION.match(answer.stdout) else cls()
 
+    @classmethod
+    def of(cls, program: str) -> Self:
+        """*program* alone, without a question; nothing if there is none."""
+        path = shutil.which(program)
+        return cls(frozenset([_identity(path)])) if path else cls()
+
     def has(self, path: str) -> bool:
         """Whether the program at *path* is one of them."""
         if not self.identities:

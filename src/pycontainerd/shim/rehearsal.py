@@ -18,6 +18,7 @@ from typing import Any, Final
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
+from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.api.containerd.services.events.ttrpc import v1_pb2 as events_pb2
 from pycontainerd.api.containerd.task import v3_pb2 as task_pb2
 from pycontainerd.errors import Error
@@ -25,13 +26,15 @@ from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.service import Service, ServiceTable, methods_of
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
-from pycontainerd.shim import address, exit_record
+from pycontainerd.shim import address, exec_fifo, exit_record, removal
+from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.execs import read_pid
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.messages import ShimRequest, decode, encode
 from pycontainerd.shim.reaper import Ended
 from pycontainerd.shim.runc import Runc, Stdio
+from pycontainerd.shim.runc_root import state_directory
 from pycontainerd.shim.server import SIGNALS, Prepared, Shim
 from pycontainerd.shim.spawn import Tie
 from pycontainerd.shim.transport import Listener, connect_unix
@@ -43,6 +46,8 @@ PLAYS: Final = 10
 
 ROUNDS: Final = 2
 """Containers in one play."""
+
+_PROGRAM: Final = "true"
 
 _METHODS: Final = methods_of(task_pb2.DESCRIPTOR.services_by_name["Task"])
 _SPEC: Final = '{"linux":{"namespaces":[{"type":"pid"}]},"annotations":{}}'
@@ -64,17 +69,20 @@ def _play(rounds: int, tie: Tie) -> None:
     failures: list[BaseException] = []
     loop = Loop(lambda name, error: failures.append(error))
     with vanishing_directory() as directory:
-        loop.run(_Play(loop, directory).run(rounds, Prepared(tie=tie)))
+        loop.run(_Play(loop, directory).run(rounds, Prepared(known=KnownRuntimes.of(_PROGRAM), tie=tie)))
     if failures:
         raise failures[0]
 
 
 class _PlayedRunc(Runc):
-    """A runtime whose containers are forks of ourselves that sleep."""
+    """A runtime whose containers are forks of ourselves that sleep, and whose program is true(1)."""
 
     async def execute(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
         match arguments[0]:
-            case "create" | "exec":
+            case "create":
+                _write(arguments[arguments.index("--pid-file") + 1], str(self._created(arguments[-1])))
+                return await super().execute(arguments, stdio)
+            case "exec":
                 _write(arguments[arguments.index("--pid-file") + 1], str(sleeper()))
             case "kill":
                 with contextlib.suppress(ProcessLookupError):
@@ -84,17 +92,19 @@ class _PlayedRunc(Runc):
             case "pause":
                 _write(self.log, '{"level":"error","msg":"played"}\n')
                 return Ended(0, 1, 0), self._last_error(0)
-            case "resume":
-                return await self._run_true(arguments, stdio)
             case _:
                 pass
         return Ended(0, 0, 0), ""
 
-    async def _run_true(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
-        true = Runc(
-            self.loop, self.reaper, "true", self.root, self.bundle, self.systemd_cgroup, self.environment, self.tie
-        )
-        return await true.execute(arguments, stdio)
+    def _created(self, id_: str) -> int:
+        """The pid of an init that waits for its start; what runc keeps of it is there."""
+        directory = state_directory(self.root, id_)
+        os.makedirs(directory)
+        fifo = os.path.join(directory, exec_fifo.NAME)
+        os.mkfifo(fifo)
+        pid = sleeper(fifo)
+        _write(os.path.join(directory, removal.STATE), f'{{"init_process_pid":{pid},"cgroup_paths":{{}}}}')
+        return pid
 
 
 def _write(path: str, text: str) -> None:
@@ -102,8 +112,11 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def sleeper() -> int:
-    """The pid of a new child that stands for the first process of a container; it dies with its parent."""
+def sleeper(fifo: str = "") -> int:
+    """The pid of a new child that stands for the first process of a container; it dies with its parent.
+
+    With a *fifo* it says there that it has been started, as soon as someone reads it.
+    """
     parent = os.getpid()
     pid = os.fork()
     if not pid:
@@ -111,6 +124,8 @@ def sleeper() -> int:
         if os.getppid() != parent:
             os._exit(1)  # the parent died before the kernel was told
         signal.set_wakeup_fd(-1)
+        if fifo:
+            os.write(os.open(fifo, os.O_WRONLY), b"0")
         while True:
             signal.pause()
     return pid
@@ -185,6 +200,12 @@ class _Play:
             os.mkfifo(os.path.join(bundle, fifo))
         await self._refused("state", task_pb2.StateRequest(id=id_))
         create = task_pb2.CreateTaskRequest(id=id_, bundle=bundle)
+        create.options.type_url = runc_pb2.Options.DESCRIPTOR.full_name
+        options = runc_pb2.Options(root=os.path.join(self._directory, "runc"), binary_name=_PROGRAM)
+        create.options.value = options.SerializeToString()
+        create.rootfs.add(type="bind", source="/nowhere/at/all", options=["rbind", "ro"])
+        await self._refused("create", create)
+        del create.rootfs[:]
         create.stdin, create.stdout, create.stderr = (os.path.join(bundle, name) for name in ("in", "out", "err"))
         await self._call("create", create)
         await self._call("start", task_pb2.StartRequest(id=id_))

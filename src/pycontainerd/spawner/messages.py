@@ -19,6 +19,7 @@ SIZE_LIMIT: Final = 160 * 1024
 """Bytes of one packet; below the send buffer that the kernel gives without being asked."""
 
 DESCRIPTOR_LIMIT: Final = 64
+_WORKERS_OOM_RAISE: Final = 500
 
 soft_limits: Final = limits.soft_limits
 
@@ -53,6 +54,12 @@ class Setting(msgspec.Struct, frozen=True):
             oom_raise=oom_raise,
             soft_limits=soft_limits(),
         )
+
+    @classmethod
+    def of_worker(cls, role: str) -> Self:
+        """Nothing of our environment; whoever runs out of memory ends the worker first."""
+        title = ("containerd-worker", role)
+        return cls({}, title=title, oom_raise=_WORKERS_OOM_RAISE, soft_limits=soft_limits())
 
 
 def own_environment() -> dict[str, str]:

@@ -11,6 +11,7 @@ PLAY = """
 import gc, os, random, sys
 from pathlib import Path
 from pycontainerd.spawner import backing
+from pycontainerd.spawner.bytecode import ByteCode
 from pycontainerd.spawner.settling import settle
 
 def made(seed):
@@ -47,7 +48,7 @@ expected = text(kept)
 gc.disable(); gc.collect()
 holes = settle()
 gc.freeze()
-assert backing.back()
+assert backing.back(ByteCode())
 for seed in range(2):
     pid = os.fork()
     if not pid:
@@ -71,6 +72,7 @@ REST = """
 import gc, os
 from pathlib import Path
 from pycontainerd.spawner import backing
+from pycontainerd.spawner.bytecode import ByteCode
 
 def copies():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
@@ -80,7 +82,7 @@ kept = [[str(number)] for number in range(100_000)]
 gc.disable()
 gc.collect()
 gc.freeze()
-assert backing.back()
+assert backing.back(ByteCode())
 pid = os.fork()
 if not pid:
     before = copies()
@@ -104,10 +106,11 @@ def test_what_was_only_referred_to_is_given_back() -> None:
 BLIND = """
 import os
 from pycontainerd.spawner import backing
+from pycontainerd.spawner.bytecode import ByteCode
 
 real = os.open
 os.open = lambda path, *how: real("/nowhere" if path.endswith("pagemap") else path, *how)
-print(backing.back(), backing.drop_unchanged())
+print(backing.back(ByteCode()), backing.drop_unchanged())
 """
 
 
