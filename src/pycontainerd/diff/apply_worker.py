@@ -7,19 +7,16 @@ itself, a device node, it asks the daemon for.
 from __future__ import annotations
 
 import errno
-import gc
 import io
 import os
-import resource
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from isal import igzip_lib
 
 from pycontainerd.diff import confinement
-from pycontainerd.diff.extraction import Extraction, reason
+from pycontainerd.diff.extraction import Extraction
 from pycontainerd.diff.messages import (
     Applied,
     ApplyRequest,
@@ -35,17 +32,13 @@ from pycontainerd.diff.messages import (
 from pycontainerd.diff.plain import PlainStream
 from pycontainerd.diff.tar import header
 from pycontainerd.diff.tar.reader import Pieces, Reader
-from pycontainerd.errors import Error
 from pycontainerd.mounts import mounting
 from pycontainerd.mounts.model import Mount, without_volatile
+from pycontainerd.spawner import working
 from pycontainerd.system import capabilities, namespaces
-from pycontainerd.system.deathpipe import die_with
 from pycontainerd.system.detached import vanishing_directory
 from pycontainerd.system.libc import checked, libc
 from pycontainerd.system.socket import send_with_fds
-
-SWITCH_INTERVAL_S: Final = 0.0005
-"""Threads that inflate and hash wait so long at most for the interpreter's lock; by default it is ten times that."""
 
 _CHANGED_BY: Final = {"ro", "uidmap", "gidmap"}
 """Options by which a bind shows something else than its source."""
@@ -56,29 +49,14 @@ _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 def main(request: bytes, fds: list[int]) -> int:
     """Serves one request: blob, socket, pipe. The exit status is 0 if a reply was sent, whatever it says."""
     blob, replies, tie = fds
-    die_with(tie)
-    os.umask(0)
-    gc.disable()  # what this process leaves goes with it
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    working.begin(tie)
     with socket.socket(fileno=replies) as connection:
         try:
             reply = Worker(decode_request(request), blob, connection).run()
-        except Error as error:
-            reply = Failed(error.message[:4096])
-        except OSError as error:
-            reply = Failed(_text(error)[:4096])
-        except Exception as error:  # noqa: BLE001 - the daemon must hear of a defect as well, and nobody reads our stderr
-            reply = Failed(f"the worker that applied the layer failed: {error!r}"[:4096])
+        except Exception as error:  # noqa: BLE001 - the daemon must hear of a defect as well
+            reply = Failed(working.reason(error, "apply the layer"))
         connection.send(encode(reply))
     return 0
-
-
-def _text(error: OSError) -> str:
-    name = error.filename2 or error.filename
-    where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
-    return f"{where}{reason(error)}"
 
 
 class Worker:

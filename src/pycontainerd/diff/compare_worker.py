@@ -6,12 +6,9 @@ answers on its socket.
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
 import shutil
 import socket
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -28,16 +25,12 @@ from pycontainerd.diff.compare_messages import (
     encode,
 )
 from pycontainerd.diff.emission import Emission
-from pycontainerd.diff.extraction import reason
 from pycontainerd.diff.layer_output import GZIP, ZSTD, LayerOutput
-from pycontainerd.errors import Error
 from pycontainerd.mounts import mounting
 from pycontainerd.mounts.model import Mount, read_only, without_volatile
+from pycontainerd.spawner import working
 from pycontainerd.system import capabilities, mount
-from pycontainerd.system.deathpipe import die_with
 from pycontainerd.system.detached import vanishing_directory
-
-SWITCH_INTERVAL_S: Final = 0.0005
 
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEPT: Final = (capabilities.CAP_DAC_OVERRIDE,)
@@ -47,29 +40,15 @@ _NONE: Final = -1
 def main(request: bytes, fds: list[int]) -> int:
     """Serves one request: sink, socket, pipe. The exit status is 0 if a last reply was sent, whatever it says."""
     sink, replies, tie = fds
-    die_with(tie)
-    gc.disable()  # what this process leaves goes with it
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    working.begin(tie)
     with socket.socket(fileno=replies) as connection:
         reply: Reply
         try:
             reply = _compare(decode_request(request), sink, connection)
-        except Error as error:
-            reply = CompareFailed(error.message[:4096])
-        except OSError as error:
-            reply = CompareFailed(_text(error)[:4096])
-        except Exception as error:  # noqa: BLE001 - the daemon must hear of a defect as well, and nobody reads our stderr
-            reply = CompareFailed(f"the worker that compared the trees failed: {error!r}"[:4096])
+        except Exception as error:  # noqa: BLE001 - the daemon must hear of a defect as well
+            reply = CompareFailed(working.reason(error, "compare the trees"))
         connection.send(encode(reply))
     return 0
-
-
-def _text(error: OSError) -> str:
-    name = error.filename2 or error.filename
-    where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
-    return f"{where}{reason(error)}"
 
 
 def _compare(request: CompareRequest, sink: int, connection: socket.socket) -> Compared:

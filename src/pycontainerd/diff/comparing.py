@@ -7,8 +7,8 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -34,11 +34,10 @@ from pycontainerd.log import fields
 from pycontainerd.mounts.model import Mount
 from pycontainerd.oci.image import Descriptor
 from pycontainerd.spawner.aio import Spawner, Worker, readable
-from pycontainerd.spawner.messages import Setting, soft_limits
+from pycontainerd.spawner.messages import Setting
+from pycontainerd.system.pipes import pipe
 
 ROLE: Final = "compare"
-TITLE: Final = ("containerd-worker", "compare")
-OOM_RAISE: Final = 500
 LABEL_UNCOMPRESSED: Final = "containerd.io/uncompressed"
 
 DEFAULT: Final = f"{media.PLAIN}+gzip"
@@ -122,12 +121,11 @@ class Comparer:
     @asynccontextmanager
     async def _worker(self, request: CompareRequest) -> AsyncIterator[_Comparison]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs, _pipe() as (stream, sink), _pipe() as (watched, held):
+        with ours, theirs, pipe() as (stream, sink), pipe() as (watched, held):
             fcntl.fcntl(stream.fd, fcntl.F_SETPIPE_SZ, _PIPE)
             ours.setblocking(False)
-            setting = Setting({}, title=TITLE, oom_raise=OOM_RAISE, soft_limits=soft_limits())
             fds = [sink.fd, theirs.fileno(), watched.fd]
-            async with self._spawner.worker(ROLE, setting, encode(request), fds) as worker:
+            async with self._spawner.worker(ROLE, Setting.of_worker(ROLE), encode(request), fds) as worker:
                 theirs.close()
                 sink.close()
                 try:
@@ -221,27 +219,3 @@ class _Comparison:
                 return decode_reply(data)
             except msgspec.DecodeError as error:
                 raise Unknown(f"the worker that compared the trees answered nonsense: {error}") from error
-
-
-class _End:
-    """One end of a pipe, closed once."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[_End, _End]]:
-    reading, writing = map(_End, os.pipe())
-    try:
-        yield reading, writing
-    finally:
-        reading.close()
-        writing.close()

@@ -20,6 +20,8 @@ READ_SIZE: Final = 256 * 1024
 PIECE_SIZE: Final = 512 * 1024
 """The most that one piece of a plain stream is: what a bomb may fill of our memory at once."""
 
+_FIRST_SLICE: Final = 4 * 1024
+
 ZSTD_WINDOW_LIMIT: Final = 128 << 20
 
 _GZIP: Final = b"\x1f\x8b\x08"
@@ -63,25 +65,59 @@ def _is_zstd(head: bytes) -> bool:
 
 def _gunzip(data: bytes, read: Read) -> Iterator[bytes]:
     """All members, one after the other. What follows the last one and is no member is passed over, as gzip(1) does."""
-    while data.startswith(_GZIP[:2]):
-        member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        while not member.eof:
-            try:
-                piece = member.decompress(data, PIECE_SIZE)
-            except _GzipError as error:
-                raise Unknown(f"gzip: {_gzip_text(error)}") from error
-            if piece:
-                yield piece
-            data = b""
-            if member.needs_input and not member.eof:
-                data = read(READ_SIZE)
-                if not data:
-                    raise CutShort
-        data = member.unused_data
-        while len(data) < 2 and (more := read(READ_SIZE)):
-            data += more
-    while data:
-        data = read(READ_SIZE)
+    source = _Slices(data, read)
+    while source.peek(2) == _GZIP[:2]:
+        yield from _member(source)
+    while source.take(READ_SIZE):
+        pass
+
+
+def _member(source: _Slices) -> Iterator[bytes]:
+    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    # What a member leaves of its input is copied: of thousands of tiny ones each would copy all that follow it.
+    data = source.take(_FIRST_SLICE)
+    while True:
+        try:
+            piece = member.decompress(data, PIECE_SIZE)
+        except _GzipError as error:
+            raise Unknown(f"gzip: {_gzip_text(error)}") from error
+        if piece:
+            yield piece
+        if member.eof:
+            source.give_back(len(member.unused_data))
+            return
+        data = b""
+        if member.needs_input:
+            data = source.take(READ_SIZE)
+            if not data:
+                raise CutShort
+
+
+class _Slices:
+    """A stream in slices, of which the end may be given back."""
+
+    def __init__(self, data: bytes, read: Read) -> None:
+        self._data = data
+        self._position = 0
+        self._read = read
+
+    def peek(self, size: int) -> bytes:
+        """The next *size* bytes, which remain; fewer only at the end."""
+        while len(self._data) - self._position < size and (more := self._read(READ_SIZE)):
+            self._data, self._position = self._data[self._position :] + more, 0
+        return self._data[self._position : self._position + size]
+
+    def take(self, size: int) -> bytes:
+        """Up to *size* bytes, none only at the end."""
+        if self._position == len(self._data):
+            self._data, self._position = self._read(READ_SIZE), 0
+        taken = self._data[self._position : self._position + size]
+        self._position += len(taken)
+        return taken
+
+    def give_back(self, count: int) -> None:
+        """The last *count* bytes of the last slice come again."""
+        self._position -= count
 
 
 def _gzip_text(error: Exception) -> str:

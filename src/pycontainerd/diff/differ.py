@@ -7,9 +7,8 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -37,7 +36,8 @@ from pycontainerd.mounts.model import Mount
 from pycontainerd.oci.image import Descriptor
 from pycontainerd.plugin.registration import StreamProcessor
 from pycontainerd.spawner.aio import Spawner, Worker, readable
-from pycontainerd.spawner.messages import Setting, soft_limits
+from pycontainerd.spawner.messages import Setting
+from pycontainerd.system.pipes import pipe
 from pycontainerd.system.socket import receive_with_fds
 from pycontainerd.threads import Threads
 
@@ -45,8 +45,6 @@ _LOG: Final = logging.getLogger(__name__)
 
 ROLE: Final = "apply"
 THREADS: Final = 4
-OOM_RAISE: Final = 500
-TITLE: Final = ("containerd-worker", "apply")
 
 
 class Content(Protocol):
@@ -135,38 +133,13 @@ class Differ:
     async def _worker(self, request: ApplyRequest, blob: int) -> AsyncIterator[tuple[Worker, socket.socket]]:
         """A worker for *request* and the socket of its replies. It ends with the block, and with this process."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs, _pipe() as (watched, held):
+        with ours, theirs, pipe() as (watched, held):
             ours.setblocking(False)
-            setting = Setting({}, title=TITLE, oom_raise=OOM_RAISE, soft_limits=soft_limits())
-            fds = [blob, theirs.fileno(), watched]
-            async with self._spawner.worker(ROLE, setting, encode(request), fds) as worker:
+            fds = [blob, theirs.fileno(), watched.fd]
+            async with self._spawner.worker(ROLE, Setting.of_worker(ROLE), encode(request), fds) as worker:
                 theirs.close()
                 yield worker, ours
                 held.close()
-
-
-@dataclass(slots=True)
-class _Held:
-    """A descriptor that is closed once."""
-
-    fd: int
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[int, _Held]]:
-    """The end that a worker watches and the one whose closing ends it."""
-    watched, writing = os.pipe()
-    held = _Held(writing)
-    try:
-        yield watched, held
-    finally:
-        held.close()
-        os.close(watched)
 
 
 class _Message(NamedTuple):

@@ -6,8 +6,6 @@ A thread that walks is Python that computes; from some thousand entries on, the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -17,12 +15,11 @@ from pycontainerd.snapshots import trees
 from pycontainerd.snapshots.model import Usage
 from pycontainerd.snapshots.tree_messages import Copy, Done, Failed, Measure, Remove, Request, decode_reply, encode
 from pycontainerd.spawner.aio import Spawner, readable
-from pycontainerd.spawner.messages import Setting, soft_limits
+from pycontainerd.spawner.messages import Setting
+from pycontainerd.system.pipes import pipe
 from pycontainerd.threads import Threads
 
 ROLE: Final = "tree"
-TITLE: Final = ("containerd-worker", "tree")
-OOM_RAISE: Final = 500
 
 SMALL: Final = 1_000
 """Entries that a thread goes through in a few milliseconds."""
@@ -68,10 +65,9 @@ class Trees:
     async def _in_worker(self, request: Request) -> Done:
         if self._spawner is None:
             raise Unknown("no spawner to go through a large tree")
-        setting = Setting({}, title=TITLE, oom_raise=OOM_RAISE, soft_limits=soft_limits())
-        with _pipe() as (reading, writing), _pipe() as (watched, held):
+        with pipe() as (reading, writing), pipe() as (watched, held):
             fds = [writing.fd, watched.fd]
-            async with self._spawner.worker(ROLE, setting, encode(request), fds) as worker:
+            async with self._spawner.worker(ROLE, Setting.of_worker(ROLE), encode(request), fds) as worker:
                 writing.close()
                 await readable(reading.fd)
                 data = os.read(reading.fd, _REPLY_LIMIT)
@@ -86,27 +82,3 @@ class Trees:
         if isinstance(reply, Failed):
             raise OSError(reply.number, os.strerror(reply.number), reply.reason or request.path)
         return reply
-
-
-class _End:
-    """One end of a pipe, closed once."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[_End, _End]]:
-    reading, writing = map(_End, os.pipe())
-    try:
-        yield reading, writing
-    finally:
-        reading.close()
-        writing.close()

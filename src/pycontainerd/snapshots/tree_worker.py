@@ -21,15 +21,14 @@ from pycontainerd.snapshots.tree_messages import (
     decode_request,
     encode,
 )
-from pycontainerd.system.deathpipe import die_with
+from pycontainerd.spawner import working
 from pycontainerd.system.detached import vanishing_directory
 
 
 def main(request: bytes, fds: list[int]) -> int:
     """Serves one request. The exit status is 0 if a reply was sent, whatever it says."""
     replies, tie = fds
-    die_with(tie)
-    os.umask(0)
+    working.begin(tie)
     os.write(replies, encode(_answer(decode_request(request))))
     return 0
 
