@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
-from contextlib import suppress
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from pycontainerd.api.containerd.v1 import types_pb2 as process_pb2
-from pycontainerd.errors import NotFound
+from pycontainerd.errors import AlreadyExists, NotFound, Unavailable
 from pycontainerd.rpc.asyncio_driver import AsyncioDriver
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.runtime.bundle import Bundle
 from pycontainerd.runtime.manager import Timeouts
 from pycontainerd.runtime.task_api import TaskApi
 from pycontainerd.shim import exit_record
-from tests.integration.tasks.house import House, Place, process, run
+from tests.integration.tasks.house import OUR_RUNTIME, House, Place, process, run
 
 
 async def start(house: House, id_: str, *, pid: bool = False) -> Any:
@@ -249,5 +252,53 @@ def test_a_shim_that_is_slow_to_answer_is_kept_with_its_container(place: Place) 
         finally:
             with suppress(ProcessLookupError):
                 os.kill(shim, signal.SIGCONT)
+
+    run(story())
+
+
+@contextmanager
+def full_backlog(place: Place, id_: str) -> Iterator[None]:
+    """Connections to the shim of a task, which is stopped, until no more of them can wait."""
+    bootstrap = Bundle(place.namespace, id_, str(place.bundle(id_)), "").read_bootstrap()
+    assert bootstrap is not None
+    with ExitStack() as waiting:
+        while True:
+            connecting = waiting.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            connecting.setblocking(False)
+            if connecting.connect_ex(bootstrap.address.removeprefix("unix://")) == errno.EAGAIN:
+                break
+        yield
+
+
+@pytest.mark.parametrize("place", [OUR_RUNTIME], indirect=True)  # the queue of the stock one takes 4,096
+@pytest.mark.parametrize("then", ["lives", "dies"])
+def test_a_shim_that_takes_no_connection_is_dialled_until_it_does_or_is_dead(place: Place, then: str) -> None:
+    place.add("c")
+
+    async def story() -> None:
+        async with House.open(place) as house:
+            pid = await start(house, "c")
+        (shim,) = place.shims()
+        os.kill(shim, signal.SIGSTOP)
+        with full_backlog(place, "c"):
+            async with House.open(place) as house, house.events() as until:
+                house.recovery.tell()  # who listens hears what is found later as well
+                with pytest.raises(Unavailable, match="task c: its shim takes no connection yet"):
+                    await house("get", container_id="c")
+                with pytest.raises(AlreadyExists, match="task c"):
+                    await house("create", container_id="c")
+                if then == "dies":
+                    house.kill(shim)
+                    assert [event.exit_status for event in await until("/tasks/delete")] == [137, 137]
+                    assert os.listdir(place.state / place.namespace) == []
+                    return
+                os.kill(shim, signal.SIGCONT)
+                async with asyncio.timeout(60):
+                    while not house.knows("c"):  # noqa: ASYNC110 - nobody is told that it was found
+                        await asyncio.sleep(0.01)
+                assert (await house("get", container_id="c")).process.pid == pid
+                await house("kill", container_id="c", signal=9)
+                assert (await house("wait", container_id="c")).exit_status == 137
+                await house("delete", container_id="c")
 
     run(story())
