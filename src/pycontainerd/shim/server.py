@@ -58,8 +58,14 @@ def serve(
     fields = {"runtime": "io.containerd.runc.v2", "id": request.id}
     journal = Journal(log_fd, debug=request.debug, fields=fields)
     loop = Loop(lambda name, error: journal.error(f"{name}: {_described(error)}"))
-    loop.at_rest(REST_S, at_rest)
-    loop.run(Shim(loop, journal, request, environment, prepared).run(listening))
+    shim = Shim(loop, journal, request, environment, prepared)
+
+    def rest() -> None:
+        shim.rest()
+        at_rest()
+
+    loop.at_rest(REST_S, rest)
+    loop.run(shim.run(listening))
 
 
 class Shim:
@@ -120,6 +126,10 @@ class Shim:
             leave()
             forwarding.cancel()
             await self._publisher.close()
+
+    def rest(self) -> None:
+        """Lets go of what can be had again."""
+        self._publisher.rest()
 
     def _connection(self) -> Connection:
         return TtrpcServerConnection(self._table, self._loop, on_defect=self._loop.on_error)
