@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_at_rest_there_is_no_connection_and_the_next_event_makes_one(tmp_path: P
         for number in range(2):
             told = loop.waiter()
             topic = f"/tasks/{number}"
-            publisher.publish(topic, events_pb2.TaskOOM(container_id="c"), delivered=lambda told=told: told.set(None))
+            publisher.publish(topic, events_pb2.TaskOOM(container_id="c"), delivered=partial(told.set, None))
             publisher.rest()  # does nothing: an event waits
             await told
             publisher.rest()

@@ -21,8 +21,11 @@ from pycontainerd.errors import (
     Unknown,
 )
 from pycontainerd.rpc.call import Call
+from pycontainerd.rpc.driver import Peer
 from pycontainerd.rpc.service import Service, ServiceTable, methods_of
+from pycontainerd.rpc.status import Code
 from pycontainerd.rpc.ttrpc import frames as wire
+from pycontainerd.rpc.ttrpc import server
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
 from pycontainerd.rpc.ttrpc.frames import DATA_LIMIT, Frame, FrameDecoder
 from pycontainerd.rpc.ttrpc.link import ConnectionClosed
@@ -442,3 +445,46 @@ def test_a_peer_of_another_owner_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
         await pair.close()
 
     run(body)
+
+
+class Brakes:
+    """A transport that tells only whether it is read from."""
+
+    peer = Peer(os.getpid(), os.geteuid(), os.getegid())
+
+    def __init__(self) -> None:
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+def test_one_that_takes_no_replies_is_read_no_further_until_it_does() -> None:
+    async def body(loop: Loop) -> None:
+        transport: Any = Brakes()
+        connection = TtrpcServerConnection(ServiceTable([Content(loop)]), loop)
+        connection.connected(transport)
+        connection.resume_writing()
+        assert transport.reading
+        connection.pause_writing()
+        assert not transport.reading
+        connection.resume_writing()
+        assert transport.reading
+        connection.pause_writing()
+        connection.lost(None)
+
+    run(body)
+
+
+def test_more_calls_at_a_time_than_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "OPEN_CALLS_LIMIT", 2)
+
+    async def body(peer: Raw) -> None:
+        for number in (1, 3, 5):
+            peer.request(number, "Info", info("slow").SerializeToString())
+        assert await peer.status() == (5, int(Code.RESOURCE_EXHAUSTED))
+
+    raw(body)

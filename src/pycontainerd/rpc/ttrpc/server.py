@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
 from pycontainerd.api import ttrpc_pb2
-from pycontainerd.errors import DeadlineExceeded, Error, Internal, InvalidArgument, Unimplemented
+from pycontainerd.errors import DeadlineExceeded, Error, Internal, InvalidArgument, ResourceExhausted, Unimplemented
 from pycontainerd.rpc.call import Call
 from pycontainerd.rpc.driver import Driver, Peer, Task, Timer, Transport
 from pycontainerd.rpc.service import Handler, Method, ServiceTable, encoded
@@ -30,6 +30,9 @@ from pycontainerd.rpc.ttrpc.frames import (
 )
 from pycontainerd.rpc.ttrpc.inbox import Inbox
 from pycontainerd.rpc.ttrpc.link import ConnectionClosed, Link
+
+OPEN_CALLS_LIMIT: Final = 4096
+"""Calls of one client that are being answered at a time: some thousand waits, not a loop that has gone wild."""
 
 
 class TtrpcServerConnection(Link):
@@ -79,6 +82,16 @@ class TtrpcServerConnection(Link):
             elif frame.type == DATA:
                 self._data(frame)
 
+    def pause_writing(self) -> None:
+        """The client takes no replies: until it does, none of its requests is read."""
+        super().pause_writing()
+        self._inbox_changed(1)
+
+    def resume_writing(self) -> None:
+        if self._paused:
+            self._inbox_changed(-1)
+        super().resume_writing()
+
     def lost(self, error: BaseException | None) -> None:
         self._end()
         streams = list(self._streams.values())
@@ -103,6 +116,9 @@ class TtrpcServerConnection(Link):
             self._refuse(number, "StreamID cannot be re-used and must increment")
             return
         self._newest = number
+        if len(self._streams) >= OPEN_CALLS_LIMIT:
+            self.finish(number, error=ResourceExhausted(f"more than {OPEN_CALLS_LIMIT} calls at a time", bare=True))
+            return
         try:
             request = ttrpc_pb2.Request.FromString(frame.data)
         except DecodeError as error:
