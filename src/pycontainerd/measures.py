@@ -1,6 +1,6 @@
 """What parts of the daemon count of themselves, as values; a server writes them down for who asks.
 
-A plugin instance that counts has a method `metrics() -> Iterable[Metric]`.
+A plugin instance that counts has a method `measures() -> Iterable[Metric]`, which may be a coroutine.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ DAEMON = (
     "registry",
     "cri",
     "restarts",
+    "monitoring",
 )
 """What only the daemon loads."""
 

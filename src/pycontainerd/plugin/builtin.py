@@ -26,7 +26,7 @@ BUILTIN: Final = (
     "pycontainerd.snapshots.plugin:native_snapshotter",
     "pycontainerd.snapshots.plugin:overlayfs_snapshotter",
     "pycontainerd.plugin.later:snapshotter_zfs",
-    "pycontainerd.plugin.later:monitor_task_cgroups",
+    "pycontainerd.monitoring.plugin:cgroups",
     "pycontainerd.metadata.plugin:scheduler",
     "pycontainerd.servers.plugin:metrics",
     "pycontainerd.plugin.later:nri_nri",

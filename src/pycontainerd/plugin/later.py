@@ -32,9 +32,6 @@ snapshotter_btrfs = _later(types.SNAPSHOTTER, "btrfs", config=sections.RootPath,
 snapshotter_devmapper = _later(types.SNAPSHOTTER, "devmapper", config=sections.Devmapper, on_host=True)
 snapshotter_erofs = _later(types.SNAPSHOTTER, "erofs", config=sections.ErofsSnapshotter, on_host=True)
 snapshotter_zfs = _later(types.SNAPSHOTTER, "zfs", config=sections.RootPath, on_host=True)
-monitor_task_cgroups = _later(
-    types.MONITOR_TASK, "cgroups", requires=[types.EVENT], config=sections.Cgroups, on_host=True
-)
 tracing_processor_otlp = _later(types.TRACING_PROCESSOR, "otlp", config=sections.Empty)
 internal_tracing = _later(types.INTERNAL, "tracing", requires=[types.TRACING_PROCESSOR], config=sections.Empty)
 nri_nri = _later(types.NRI, "nri", requires=[types.INTERNAL, types.WARNING], config=sections.Nri)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -33,7 +33,7 @@ class Answer(Struct, frozen=True):
     content_type: str
 
 
-Routes = Mapping[str, Callable[[], Answer]]
+Routes = Mapping[str, Callable[[], Answer | Awaitable[Answer]]]
 """What answers a GET of a path; every other path is not found."""
 
 
@@ -100,18 +100,21 @@ class HttpServer:
         keep = line.endswith("HTTP/1.1") and not any(
             header.lower().startswith("connection: close") for header in headers
         )
-        writer.write(_response(*self._answer(line), keep=keep))
+        writer.write(_response(*await self._answer(line), keep=keep))
         await writer.drain()
         return keep
 
-    def _answer(self, line: str) -> tuple[int, Answer]:
+    async def _answer(self, line: str) -> tuple[int, Answer]:
         words = line.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             return 400, Answer("bad request\n", "text/plain")
         if words[0] != "GET":
             return 405, Answer("method not allowed\n", "text/plain")
         route = self._routes.get(words[1].partition("?")[0])
-        return (200, route()) if route else (404, Answer("404 page not found\n", "text/plain; charset=utf-8"))
+        if route is None:
+            return 404, Answer("404 page not found\n", "text/plain; charset=utf-8")
+        answer = route()
+        return 200, answer if isinstance(answer, Answer) else await answer
 
 
 _REASONS: Final = {

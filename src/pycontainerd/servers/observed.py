@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from pycontainerd.daemon.watchdog import LoopWatchdog
 from pycontainerd.measures import Metric, Sample
 from pycontainerd.plugin.registration import Plugins
-from pycontainerd.rpc.service import Service
 from pycontainerd.servers.http import Answer
 from pycontainerd.version import revision, version
 
@@ -40,14 +40,13 @@ def memory() -> dict[str, int]:
     return {"virtual": int(size) * _PAGE, "resident": int(resident) * _PAGE, "shared": int(shared) * _PAGE}
 
 
-def metrics(plugins: Plugins) -> Iterator[Metric]:
-    """What `/v1/metrics` tells: of the build, and what plugins count of themselves by a method `metrics`.
-
-    A service's `metrics` is a call of its contract.
-    """
+async def metrics(plugins: Plugins) -> AsyncIterator[Metric]:
+    """What `/v1/metrics` tells: of the build, and what plugins count by a method `measures`; see `measures`."""
     build = Sample(1, {"revision": revision(), "version": version()})
     yield Metric("containerd_build_info_total", "counter", "containerd build information", (build,))
     for started in plugins.started():
-        counted: Any = getattr(started.instance, "metrics", None)
-        if callable(counted) and not isinstance(started.instance, Service):
-            yield from counted()
+        measures: Any = getattr(started.instance, "measures", None)
+        if callable(measures):
+            answer = measures()
+            for metric in await answer if inspect.isawaitable(answer) else answer:
+                yield metric

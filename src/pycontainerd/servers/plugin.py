@@ -37,7 +37,10 @@ async def metrics(init: Init) -> Server:
     from pycontainerd.servers.exposition import exposition
     from pycontainerd.servers.http import HttpServer
 
-    return HttpServer(config.address, {"/v1/metrics": lambda: exposition(observed.metrics(init.plugins))})
+    async def answer() -> Answer:
+        return exposition([metric async for metric in observed.metrics(init.plugins)])
+
+    return HttpServer(config.address, {"/v1/metrics": answer})
 
 
 @plugin(types.SERVER, "ttrpc", requires=[types.TTRPC, types.GRPC], config=TtrpcConfig)

@@ -95,6 +95,16 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What the control group of one task has counted, and which task that is."""
+
+    namespace: str
+    id: str
+    runtime: str
+    data: Payload
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
     """The steps that were taken for a task, in their order. *gone*: the task is no more, and something has failed."""
 

@@ -113,6 +113,8 @@ async def tasks_service(init: Init) -> Tasks:
         if path:
             _LOG.error("%s config is not supported", what, extra=fields(file=path))
     tasks: Tasks = init.plugins.by_id(types.RUNTIME, "task")
+    for monitor in init.plugins.all(types.MONITOR_TASK).values():
+        monitor.follow(tasks)
     return tasks
 
 

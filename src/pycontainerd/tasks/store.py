@@ -30,7 +30,7 @@ from pycontainerd.runtime.outputs import Outputs
 from pycontainerd.runtime.shim import Shim
 from pycontainerd.shim import steps
 from pycontainerd.shim.steps import Step
-from pycontainerd.tasks.model import AsGiven, Containers, ContainerView, Journal, NewTask, Rootfs, Statistics
+from pycontainerd.tasks.model import AsGiven, Containers, ContainerView, Counted, Journal, NewTask, Rootfs, Statistics
 
 faults.declare("tasks.create.started", "tasks.create.created", "tasks.delete.deleted")
 
@@ -272,6 +272,16 @@ class Tasks:
             for shim, answer in zip(shims, answers, strict=True)
             if isinstance(answer, Payload)
         ]
+
+    async def counted(self) -> list[Counted]:
+        """The figures of the tasks of all namespaces; those that can't be asked are left out."""
+        answers = await asyncio.gather(*(self._count(shim) for shim in self.manager.shims), return_exceptions=True)
+        return [answer for answer in answers if isinstance(answer, Counted)]
+
+    async def _count(self, shim: Shim) -> Counted:
+        data = await shim.api.stats(shim.id, timeout_s=self.manager.timeouts.stats_s)
+        runtime = self._containers.container(shim.namespace, shim.id).runtime
+        return Counted(shim.namespace, shim.id, runtime, data)
 
     async def runtime_info(self, runtime: str, options: Payload | None) -> RuntimeInfo:
         """What the shim of *runtime* tells of itself and of the OCI runtime below it. Raises Unknown."""
