@@ -93,7 +93,6 @@ class Container:
             host.loop,
             host.reaper,
             host.journal,
-            request.id,
             host.namespace,
             options.io_uid,
             options.io_gid,
@@ -125,7 +124,7 @@ class Container:
         try:
             self._mount()
             faults.reach("shim.create.mounted")
-            self.init.streams = await self.open_streams(self.request.stdio)
+            self.init.streams = await self.open_streams(self.init)
             if not self.request.checkpoint:
                 await self._create()
         except BaseException:
@@ -134,13 +133,10 @@ class Container:
             raise
         self.host.publisher.publish("/tasks/create", self._created_event())
 
-    async def open_streams(self, request: uri.Request) -> Streams:
+    async def open_streams(self, process: Process) -> Streams:
         """Streams for one of the container's processes. Raises Unknown."""
-        try:
-            with steps.step(self.bundle, "open streams"):
-                return await self.opener.open(request)
-        except Unknown as error:
-            raise error.within("failed to create init process I/O") from error
+        with steps.step(self.bundle, "open streams"):
+            return await self.opener.open(process.id, process.request)
 
     async def _create(self) -> None:
         streams = self.init.streams

@@ -111,7 +111,7 @@ class Execs:
     async def _run(self, process: Exec) -> Any:
         container = self._container
         bundle = container.bundle
-        process.streams = streams = await container.open_streams(process.request)
+        process.streams = streams = await container.open_streams(process)
         description = os.path.join(bundle, f".{process.id}.process.json")
         pid_file = os.path.join(bundle, f"{process.id}.pid")
         console = ["--console-socket", streams.console_socket] if streams.console_socket else []

@@ -1,7 +1,7 @@
 """A logging program of the client's: it gets the container's output directly, no byte goes through the shim.
 
 Descriptor 3 is the container's stdout, 4 its stderr, 5 a pipe that the program closes (or, for `binary-v2`, writes to
-and closes) when it is ready. Its environment is the container's id and namespace alone.
+and closes) when it is ready. Its environment is the process's id and namespace alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pycontainerd.shim.reaper import Reaper
 from pycontainerd.shim.runc import NULL, Stdio, opened_null
 from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio import uri
-from pycontainerd.shim.stdio.streams import DRAIN_S, Streams
+from pycontainerd.shim.stdio.pump import consume
+from pycontainerd.shim.stdio.streams import DRAIN_S, Streams, creating
 
 LEAVE_S: Final = 1.0
 """How long a logging program may take to end by itself at the end of its input."""
@@ -45,16 +46,18 @@ class Logger:
         self._ended: LoopWaiter | None = None
         self._ready = -1
 
-    def start(self, stdout: int, stderr: int, container: str, namespace: str) -> None:
+    def start(self, stdout: int, stderr: int, process: str, namespace: str) -> None:
         """Starts it on the reading ends of two pipes. Raises Unknown with its path."""
         path = self._target.path
+        if not path:
+            raise Unknown("failed to start binary process: exec: no command")
         self._ready, theirs = os.pipe2(os.O_CLOEXEC)
         try:
             with opened_null() as null:
                 self._pid = spawn.start(
                     [path, *self._target.arguments],
                     {0: null, 1: null, 2: null, 3: stdout, 4: stderr, 5: theirs},
-                    {"CONTAINER_ID": container, "CONTAINER_NAMESPACE": namespace},
+                    {"CONTAINER_ID": process, "CONTAINER_NAMESPACE": namespace},
                     tie=None,
                 )
         except OSError as error:
@@ -68,7 +71,28 @@ class Logger:
         await self._loop.readable(self._ready)
         said = os.read(self._ready, 1)
         if self._target.scheme == uri.BINARY_V2 and not said:
-            raise Unknown(f"logging binary did not call ready: {self._target.path}")
+            raise Unknown("logging binary did not call ready (it may have crashed or exited prematurely)")
+
+    async def outlived(self, *sources: int) -> None:
+        """Takes what is written to *sources* once the program has gone: its end must not stop the process."""
+        assert self._ended is not None  # noqa: S101 - called for one that was started
+        await self._ended
+        told = False
+
+        def lose(data: bytes) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                self._journal.warning(f"logging program {self._target.path} has ended: output is lost from now on")
+
+        tasks = [self._loop.spawn(consume(self._loop, source, lose), name="lost output") for source in sources]
+        try:
+            for task in tasks:
+                await task.ended
+        finally:
+            for task in tasks:
+                task.cancel()
+                await task.ended
 
     async def stop(self) -> None:
         """Waits for the program to end by itself, then makes it end."""
@@ -98,9 +122,12 @@ class LoggerStreams(Streams):
         self._stderr, stderr = self.pipe(uid, gid)
         self.given = Stdio(NULL, self.hand_on(stdout), self.hand_on(stderr))
 
-    async def open(self, container: str, namespace: str) -> None:
-        self._logger.start(self._stdout, self._stderr, container, namespace)
-        await self._logger.ready()
+    async def open(self, process: str, namespace: str) -> None:
+        """Starts the program. Raises Unknown."""
+        with creating():
+            self._logger.start(self._stdout, self._stderr, process, namespace)
+            await self._logger.ready()
+        self.beside(self._logger.outlived(self._stdout, self._stderr), name="logging program")
 
     async def drained(self) -> None:
         """Waits until the program has taken all that is in the pipes."""

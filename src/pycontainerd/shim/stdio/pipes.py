@@ -13,8 +13,9 @@ from pycontainerd.shim.logs.record import STDERR, STDOUT
 from pycontainerd.shim.logs.target import LogTarget
 from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.runc import NULL, Stdio
+from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio import pump, uri
-from pycontainerd.shim.stdio.streams import Destination, Streams
+from pycontainerd.shim.stdio.streams import Destination, Streams, creating
 
 _ANYHOW: Final = os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -22,15 +23,12 @@ _ANYHOW: Final = os.O_NONBLOCK | os.O_CLOEXEC
 def open_destination(streams: Streams, path: str) -> Destination:
     """Opens a fifo for writing, and for reading as well: its reader may come, go and come back. Or a file, to append.
 
-    Raises Unknown if that fails; never waits for a reader.
+    Raises OSError; never waits for a reader.
     """
-    try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):
-            reading = streams.own(os.open(path, os.O_RDONLY | _ANYHOW))
-            return Destination(streams.own(os.open(path, os.O_WRONLY | _ANYHOW)), reading, is_pipe=True)
-        return Destination(streams.own(os.open(path, os.O_WRONLY | os.O_APPEND | _ANYHOW)), is_pipe=False)
-    except OSError as error:
-        raise Unknown(f'containerd-shim: opening file "{path}" failed: {error.strerror}') from error
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        reading = streams.own(os.open(path, os.O_RDONLY | _ANYHOW))
+        return Destination(streams.own(os.open(path, os.O_WRONLY | _ANYHOW)), reading, is_pipe=True)
+    return Destination(streams.own(os.open(path, os.O_WRONLY | os.O_APPEND | _ANYHOW)), is_pipe=False)
 
 
 def open_log_file(streams: Streams, path: str) -> Destination:
@@ -40,7 +38,7 @@ def open_log_file(streams: Streams, path: str) -> Destination:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _ANYHOW
         return Destination(streams.own(os.open(path, flags, 0o644)), is_pipe=False)
     except OSError as error:
-        raise Unknown(f'opening log file "{path}" failed: {error.strerror}') from error
+        raise Unknown(f"open {path}: {why(error)}") from error
 
 
 def open_log(streams: Streams, target: uri.Target, *names: str) -> None:
@@ -69,34 +67,29 @@ class PipeStreams(Streams):
         self._destinations: dict[str, Destination] = {}
         self._stdin_fifo = -1
 
-    def open(self) -> None:
-        """Opens the client's ends. Raises Unknown with the path."""
-        target = uri.parse(self._request.stdout)
-        if target.scheme == uri.CRI_LOG:
-            open_log(self, target, *self._sources)
-        elif target.scheme == uri.FILE:
-            self._destinations = dict.fromkeys(self._sources, open_log_file(self, target.path))
-        else:
-            self._open_each()
+    def open(self, target: uri.Target) -> None:
+        """Opens the client's ends, *target* for the output if it is a URI. Raises Unknown with the path."""
+        with creating():
+            if target.scheme == uri.CRI_LOG:
+                open_log(self, target, *self._sources)
+            elif target.scheme == uri.FILE:
+                self._destinations = dict.fromkeys(self._sources, open_log_file(self, target.path))
         if self._request.stdin:
-            self._stdin_fifo = self._open_stdin(uri.parse(self._request.stdin).path)
+            self._stdin_fifo = self.open_stdin(uri.parse(self._request.stdin).path)
+        if target.scheme == uri.FIFO:
+            self._open_each()
 
     def _open_each(self) -> None:
-        known: dict[str, Destination] = {}
         for name, text in ((STDOUT, self._request.stdout), (STDERR, self._request.stderr)):
             path = uri.parse(text).path
-            if path and path not in known:
-                known[path] = open_destination(self, path)
-            if path:
-                self._destinations[name] = known[path]
-
-    def _open_stdin(self, path: str) -> int:
-        try:
-            fifo = self.own(os.open(path, os.O_RDONLY | _ANYHOW))
-            self._held_stdin = self.own(os.open(path, os.O_WRONLY | _ANYHOW))
-        except OSError as error:
-            raise Unknown(f'containerd-shim: opening file "{path}" failed: {error.strerror}') from error
-        return fifo
+            if not path:
+                continue
+            try:
+                # Each stream has descriptors of its own, also of the same file: one waits for a descriptor at a time.
+                self._destinations[name] = open_destination(self, path)
+            except OSError as error:
+                what = f'containerd-shim: opening file "{path}" failed: open {path}: {why(error)}'
+                raise Unknown(f"failed to start io pipe copy: unable to copy pipes: {what}") from error
 
     def started(self) -> None:
         super().started()

@@ -5,17 +5,30 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
+from pycontainerd.errors import Unknown
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.logs.log import Log
 from pycontainerd.shim.loop import Loop, LoopTask
 from pycontainerd.shim.runc import Stdio
+from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio.pump import consume, discard
+
+_ANYHOW: Final = os.O_NONBLOCK | os.O_CLOEXEC
 
 DRAIN_S: Final = 10.0
 """How long deleting a process waits for its output to be taken."""
+
+
+@contextlib.contextmanager
+def creating() -> Iterator[None]:
+    """Says of errors inside at which of its steps the original meets them."""
+    try:
+        yield
+    except Unknown as error:
+        raise error.within("failed to create init process I/O") from error
 
 
 class Destination:
@@ -118,6 +131,15 @@ class Streams:
             os.fchown(write, uid, gid)
         return read, write
 
+    def open_stdin(self, path: str) -> int:
+        """The end of a client's fifo to read from; the other is held until `close_stdin`. Raises Unknown."""
+        try:
+            fifo = self.own(os.open(path, os.O_RDONLY | _ANYHOW))
+            self._held_stdin = self.own(os.open(path, os.O_WRONLY | _ANYHOW))
+        except OSError as error:
+            raise Unknown(f"failed to open stdin fifo {path}: stat {path}: {why(error)}") from error
+        return fifo
+
     def hand_on(self, fd: int) -> int:
         """Marks *fd* as one that only the process keeps."""
         self._inner.append(fd)
@@ -133,8 +155,12 @@ class Streams:
         for name, source in sources.items():
             self._outputs.append(self.loop.spawn(self._logged(name, source), name=name))
 
+    def beside(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Runs *coroutine* until the streams are closed."""
+        self._inputs.append(self.loop.spawn(coroutine, name=name))
+
     def pump_in(self, pump: Coroutine[Any, Any, None], *ends: int, name: str) -> None:
-        self._inputs.append(self.loop.spawn(self._fed(pump, ends, name), name=name))
+        self.beside(self._fed(pump, ends, name), name=name)
 
     async def _pumped(self, pump: Coroutine[Any, Any, None], source: int, target: Destination, name: str) -> None:
         try:

@@ -16,10 +16,11 @@ from pycontainerd.errors import Unknown
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.logs.record import STDOUT
 from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio import pump, uri
 from pycontainerd.shim.stdio.logger import Logger
 from pycontainerd.shim.stdio.pipes import open_destination, open_log, open_log_file
-from pycontainerd.shim.stdio.streams import Destination, Streams
+from pycontainerd.shim.stdio.streams import Destination, Streams, creating
 from pycontainerd.system.socket import receive_with_fds
 
 CONSOLE_S: Final = 30.0
@@ -49,33 +50,32 @@ class TerminalStreams(Streams):
     def console_socket(self) -> str:
         return os.path.join(self._directory, "pty.sock")
 
-    async def open(self, container: str, namespace: str) -> None:
+    async def open(self, target: uri.Target, process: str, namespace: str) -> None:
         """Opens the client's ends, or starts the logging program. Raises Unknown."""
-        target = uri.parse(self._request.stdout)
-        if self._logger is not None:
-            output, write = self.pipe(0, 0)
-            nothing, other = self.pipe(0, 0)
-            self.drop(other)
-            os.set_blocking(write, False)
-            self._destination = Destination(write, is_pipe=True)
-            self._logger.start(output, nothing, container, namespace)
-            await self._logger.ready()
-        elif target.scheme == uri.CRI_LOG:
-            open_log(self, target, STDOUT)
-        elif target.scheme == uri.FILE:
-            self._destination = open_log_file(self, target.path)
-        elif target.path:
-            self._destination = open_destination(self, target.path)
+        with creating():
+            if self._logger is not None:
+                await self._open_logger(self._logger, process, namespace)
+            elif target.scheme == uri.CRI_LOG:
+                open_log(self, target, STDOUT)
+            elif target.scheme == uri.FILE:
+                self._destination = open_log_file(self, target.path)
         if self._request.stdin:
-            self._open_stdin(uri.parse(self._request.stdin).path)
+            self._stdin_fifo = self.open_stdin(uri.parse(self._request.stdin).path)
+        if target.scheme == uri.FIFO and target.path:
+            try:
+                self._destination = open_destination(self, target.path)
+            except OSError as error:
+                raise Unknown(f"failed to start console copy: stat {target.path}: {why(error)}") from error
 
-    def _open_stdin(self, path: str) -> None:
-        flags = os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            self._stdin_fifo = self.own(os.open(path, os.O_RDONLY | flags))
-            self._held_stdin = self.own(os.open(path, os.O_WRONLY | flags))
-        except OSError as error:
-            raise Unknown(f'containerd-shim: opening file "{path}" failed: {error.strerror}') from error
+    async def _open_logger(self, logger: Logger, process: str, namespace: str) -> None:
+        output, write = self.pipe(0, 0)
+        nothing, other = self.pipe(0, 0)
+        self.drop(other)
+        os.set_blocking(write, False)
+        self._destination = Destination(write, is_pipe=True)
+        logger.start(output, nothing, process, namespace)
+        await logger.ready()
+        self.beside(logger.outlived(output), name="logging program")
 
     async def connected(self) -> None:
         """Takes the terminal that runc has sent. Raises Unknown if none comes in time."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from pycontainerd.errors import Unknown
+from pycontainerd.quoting import quote
 
 FIFO: Final = "fifo"
 FILE: Final = "file"
@@ -17,6 +19,13 @@ CRI_LOG: Final = "cri-log"
 """A log of our own; see `shim.logs`."""
 
 _SCHEMES: Final = (FIFO, FILE, BINARY, BINARY_V2, CRI_LOG)
+
+
+_BAD_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2}).{0,2}")
+
+
+class UnknownScheme(Unknown):
+    """A URI of a kind that nobody here knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,22 @@ def parse(text: str) -> Target:
         return Target(FIFO, text)
     path, _, query = rest.partition("?")
     if scheme not in _SCHEMES:
-        raise Unknown(f"unknown STDIO scheme {scheme}")
+        raise UnknownScheme(f"unknown STDIO scheme {scheme}")
+    escape = _BAD_ESCAPE.search(path)
+    if escape is not None:
+        raise Unknown(f"unable to parse stdout uri: parse {quote(text)}: invalid URL escape {quote(escape.group())}")
     if not path.startswith("/"):
         _, slash, after = path.partition("/")
         path = slash + after  # a host names nothing here
     return Target(scheme, unquote(path), _options(query))
+
+
+def parse_terminal(text: str) -> Target:
+    """As `parse`, for a terminal: an unknown scheme is the beginning of a path there, as in the original."""
+    try:
+        return parse(text)
+    except UnknownScheme:
+        return Target(FIFO, text)
 
 
 def _options(query: str) -> dict[str, str]:
