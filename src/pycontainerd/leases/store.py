@@ -26,6 +26,10 @@ as its resources.
 """
 
 _LIST: Final = f"SELECT id, name, created_ns FROM objects WHERE {objects.IN_NAMESPACE}"  # noqa: S608 - a constant of ours
+_DETACH: Final = f"""
+DELETE FROM edges WHERE owner = (SELECT id FROM objects WHERE {objects.BY_NAME})
+    AND origin = ? AND back = 0 AND kind = ? AND name = ?
+"""  # noqa: S608 - a constant of ours
 _COLUMNS: Final = Columns({("id",): "objects.name"})
 
 
@@ -118,16 +122,12 @@ class LeaseStore:
 
     def attach(self, tx: Transaction, namespace: str, lease_id: str, kind: str, name: str) -> None:
         """Lets a lease hold what an operation makes, inside its transaction. Raises NotFound."""
-        owner = objects.find(tx.connection, namespace, kinds.LEASES, lease_id)
-        if owner is None:
+        if not objects.add_edge_of(tx, namespace, kinds.LEASES, lease_id, origin=HELD, edge=_edge(kind, name)):
             raise NotFound("lease does not exist")
-        objects.add_edge(tx, owner, HELD, _edge(kind, name))
 
     def detach(self, tx: Transaction, namespace: str, lease_id: str, kind: str, name: str) -> None:
         """Lets a lease go of what an operation takes away; one that is missing is fine."""
-        owner = objects.find(tx.connection, namespace, kinds.LEASES, lease_id)
-        if owner is not None:
-            _release(tx, owner, kind, name)
+        tx.execute(_DETACH, (namespace, kinds.LEASES, lease_id, HELD, kind, name))
 
     def own(self, tx: Transaction, namespace: str, lease_id: str, kind: str, name: str) -> None:
         """Lets a lease hold what was opened with it, inside the opening's transaction; one that is missing does not."""

@@ -30,6 +30,16 @@ WHERE namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namesp
   AND kind = ? AND name = ? AND reserved = 0
 """
 
+_INSERT: Final = """
+INSERT INTO objects (namespace, kind, name, created_ns, updated_ns, reserved)
+SELECT id, ?, ?, ?, ?, ? FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?
+ON CONFLICT DO NOTHING RETURNING id
+"""
+_ADD_EDGE: Final = """
+INSERT INTO edges (owner, origin, back, flat, namespace, kind, name, within_ns, beyond_ns)
+SELECT id, ?, ?, ?, namespace, ?, ?, ?, ? FROM objects
+"""
+
 LABELS: Final = "label"
 """The origin of edges that labels mean."""
 
@@ -53,24 +63,18 @@ def insert(
     """Makes an object, and its namespace if that is new. Returns its id, or None if the name is taken, be it by a
     reserved one. Times default to now."""
     created_ns = tx.now_ns if created_ns is None else created_ns
-    row = tx.execute(
-        "INSERT INTO objects (namespace, kind, name, created_ns, updated_ns, reserved) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING RETURNING id",
-        (
-            tx.namespace_id(namespace),
-            kind,
-            name,
-            created_ns,
-            created_ns if updated_ns is None else updated_ns,
-            int(reserved),
-        ),
-    ).fetchone()
+    updated_ns = created_ns if updated_ns is None else updated_ns
+    arguments = (kind, name, created_ns, updated_ns, int(reserved), namespace)
+    row = tx.execute(_INSERT, arguments).fetchone()
+    if row is None and tx.namespace_id(namespace, create=False) is None:
+        tx.namespace_id(namespace)
+        row = tx.execute(_INSERT, arguments).fetchone()
     return None if row is None else int(row[0])
 
 
 def finish(tx: Transaction, id_: int) -> None:
-    """Makes a reserved object visible."""
-    tx.execute("UPDATE objects SET reserved = 0 WHERE id = ?", (id_,))
+    """Makes a reserved object visible, as made now."""
+    tx.execute("UPDATE objects SET reserved = 0, created_ns = ?1, updated_ns = ?1 WHERE id = ?2", (tx.now_ns, id_))
 
 
 def delete(tx: Transaction, id_: int, kind: str) -> None:
@@ -112,11 +116,19 @@ def set_edges(tx: Transaction, owner: int, origin: str, edges: Iterable[Edge]) -
 
 def add_edge(tx: Transaction, owner: int, origin: str, edge: Edge) -> None:
     """Adds one edge of *owner*, if it isn't there."""
-    tx.execute(
-        "INSERT INTO edges (owner, origin, back, flat, namespace, kind, name, within_ns, beyond_ns)"
-        " SELECT id, ?, ?, ?, namespace, ?, ?, ?, ? FROM objects WHERE id = ? ON CONFLICT DO NOTHING",
-        (origin, int(edge.back), int(edge.flat), edge.kind, edge.name, edge.within_ns, edge.beyond_ns, owner),
-    )
+    tx.execute(f"{_ADD_EDGE} WHERE id = ? ON CONFLICT DO NOTHING", (*_edge_columns(origin, edge), owner))
+
+
+def add_edge_of(tx: Transaction, namespace: str, kind: str, name: str, *, origin: str, edge: Edge) -> bool:
+    """As `add_edge`, for the owner of that name. False if there is none."""
+    sql = f"{_ADD_EDGE} WHERE {BY_NAME} ON CONFLICT DO NOTHING"
+    if tx.execute(sql, (*_edge_columns(origin, edge), namespace, kind, name)).rowcount:
+        return True
+    return find(tx.connection, namespace, kind, name) is not None
+
+
+def _edge_columns(origin: str, edge: Edge) -> tuple[str | int | None, ...]:
+    return origin, int(edge.back), int(edge.flat), edge.kind, edge.name, edge.within_ns, edge.beyond_ns
 
 
 def is_empty(connection: sqlite3.Connection, namespace: int) -> bool:

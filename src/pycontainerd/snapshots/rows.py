@@ -134,7 +134,6 @@ class Rows:
     def show(self, tx: Transaction, id_: int) -> None:
         """Makes a reserved row visible, as made now."""
         objects.finish(tx, id_)
-        tx.execute("UPDATE objects SET created_ns = ?1, updated_ns = ?1 WHERE id = ?2", (tx.now_ns, id_))
         self._describe(tx, id_)
 
     def relabel(self, tx: Transaction, row: Row, said: Mapping[str, str]) -> dict[str, str]:
