@@ -3,7 +3,8 @@
 Each image has five small blobs and a chain of two snapshots, made through the API. Ours and stock have the same client
 and the same directory, on ext4 or on a tmpfs, and are asked in turn. A line tells the medians, their ratio, how much
 each grew since the size before, and what is beyond the aim: 1.5 times stock's, 1 for a collection; or grew beyond 12
-times, 2 for single calls. The loop's delay is measured in our daemon itself (see `probe`).
+times, 2 for single calls. The loop's delay is measured in our daemon itself (see `probe`), beside that of an idle
+process in the column of stock: what the machine adds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measures import MILLI, memory_kib
-from benchmarks.probe import Delays, Probed
+from benchmarks.probe import Delays, Probed, idle
 from benchmarks.scale_calls import INGESTS, LISTINGS, TOGETHER, Action, Caller, collect, fill, ingest, single
 from tests.harness.daemon import STOCK, Daemon
 from tests.harness.machine import MARK, SESSION
@@ -79,6 +80,8 @@ class Pair:
         self.ours = Side(stack.enter_context(Daemon.start(self.kind, base / "ours")))
         self.stock = Side(stack.enter_context(Daemon.start(STOCK, base / "stock")))
         self.sides = (self.ours, self.stock)
+        self.idle_directory = base / "idle"
+        self.idle = stack.enter_context(idle(self.idle_directory))
         self.size = 0
 
     def grow(self, size: int) -> None:
@@ -101,7 +104,7 @@ class Pair:
         going = range(size - 1, -1, -1)
         for _, caller in callers:
             await collect(caller, going[0])  # the first collection after a start looks at the whole disk
-        Delays.taken(self.ours.daemon, self.kind)
+        self._delays("after a start")
         for what, action, times, parts in _actions(size):
             for _ in range(times):
                 for side, caller in callers:
@@ -119,7 +122,9 @@ class Pair:
             await caller.close()
 
     def _delays(self, when: str) -> None:
-        self.ours.note(f"{DELAY} {when}", Delays.taken(self.ours.daemon, self.kind).p99)
+        """Notes how late our loop was, and beside it, where stock's figures stand, how late an idle process was."""
+        self.ours.note(f"{DELAY} {when}", Delays.taken(self.ours.daemon.pid, self.kind.directory).p99)
+        self.stock.note(f"{DELAY} {when}", Delays.taken(self.idle, self.idle_directory).p99)
 
 
 def _actions(size: int) -> Iterator[tuple[str, Action, int, int]]:
