@@ -42,8 +42,9 @@ _PAGE: Final = """
 SELECT objects.name, blobs.wire
 FROM objects CROSS JOIN blobs ON blobs.id = objects.id
 WHERE objects.namespace = (SELECT id FROM objects WHERE namespace = 0 AND kind = 'namespaces' AND name = ?)
-  AND objects.kind = 'content' AND objects.name > ? AND objects.reserved = 0
+  AND objects.kind = 'content' AND objects.name > ?
 """
+"""No blob is ever reserved, and what is not asked for here stands in the index: of `objects` itself no page is read."""
 COLUMNS: Final = Columns({("digest",): "objects.name"}, always=frozenset({"objects.name"}), whole=True)
 """Where filters find what they ask of a blob."""
 

@@ -86,8 +86,10 @@ def _one(selector: Selector, columns: Columns) -> Where:
             return _TRUE if is_always else Where(f"{value} <> ''", arguments, exact=True)
         case Operator.EQUAL if is_always:
             return Where(f"{value} = ?", (*arguments, selector.value), exact=True)
+        case Operator.EQUAL if not selector.value:
+            return _FALSE  # an empty value is an absent one
         case Operator.EQUAL:
-            return Where(f"({value} = ? AND {value} <> '')", (*arguments, selector.value, *arguments), exact=True)
+            return Where(f"{value} = ?", (*arguments, selector.value), exact=True)
         case Operator.NOT_EQUAL:
             return Where(f"{value} <> ?", (*arguments, selector.value), exact=True)
 
