@@ -32,6 +32,8 @@ HEAVY = {
     "subprocess",
     "tempfile",
     "ssl",
+    "google.protobuf.text_format",
+    "pickle",
 }
 
 
