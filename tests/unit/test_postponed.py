@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pycontainerd.postponed import Postponed, postpone
+from pycontainerd.postponed import postpone
 
 PROGRAM = """
 import sys
@@ -34,7 +34,8 @@ def test_a_module_that_is_there_is_not_postponed() -> None:
 
 def test_one_that_is_nowhere_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    before = list(sys.meta_path)
     postpone("nowhere_at_all")
     with pytest.raises(ModuleNotFoundError):
         __import__("nowhere_at_all")
-    assert not any(isinstance(finder, Postponed) for finder in sys.meta_path[:1])
+    assert sys.meta_path == before
