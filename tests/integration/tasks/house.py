@@ -10,7 +10,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -144,22 +144,26 @@ def refuse() -> Any:
     raise AssertionError("a differ is needed")
 
 
-class House:
-    """The services on a place, while they run."""
+Until = Callable[..., Awaitable[list[Any]]]
 
-    def __init__(self, place: Place, exchange: Exchange, tasks: Tasks, recovery: Recovery) -> None:
+
+class House:
+    """The services on a place, while they run. *since_start* is as of `events`, with all that was ever told here."""
+
+    def __init__(self, place: Place, exchange: Exchange, tasks: Tasks, recovery: Recovery, since_start: Until) -> None:
         self.place = place
         self.exchange = exchange
         self.tasks = tasks
         self.recovery = recovery
+        self.since_start = since_start
         self.service = TasksService(tasks, Checkpoints(tasks, NoContent(), refuse))
 
     @classmethod
     @asynccontextmanager
     async def open(cls, place: Place, *, timeouts: Timeouts | None = None) -> AsyncIterator[House]:
         """Builds the parts as their plugins do, finds the shims that are there, and serves events of shims."""
-        async with Background() as background:
-            exchange = Exchange(SystemClock())
+        exchange = Exchange(SystemClock())
+        async with Background() as background, _listening(exchange) as since_start:
             about = _surroundings(place)
             spawner = Spawner(about.socket_dir)
             manager = ShimManager(
@@ -180,7 +184,7 @@ class House:
                 has_container=place.containers.exists,
                 runtime_of=place.containers.runtime,
             )
-            house = cls(place, exchange, tasks, recovery)
+            house = cls(place, exchange, tasks, recovery, since_start)
             server = await _serve_events(place, exchange)
             background.spawn(note_told(exchange, manager.shims), name="note told exits")
             await recovery.run()
@@ -208,23 +212,27 @@ class House:
         assert str(self.place.namespace).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
         os.kill(pid, signal.SIGKILL)
 
-    @asynccontextmanager
-    async def events(self) -> AsyncIterator[Callable[..., Awaitable[list[Any]]]]:
+    def events(self) -> AbstractAsyncContextManager[Until]:
         """Yields a function that waits for events of tasks up to and with a topic, and returns them all."""
-        seen: list[Any] = []
-        async with self.exchange.subscribe(['topic~="/tasks/.+"']) as envelopes:
+        return _listening(self.exchange)
 
-            async def until(topic: str, *, id_: str = "") -> list[Any]:
-                async with asyncio.timeout(30):
-                    async for envelope in envelopes:
-                        event = envelope.event
-                        assert event is not None
-                        seen.append(event)
-                        if envelope.topic == topic and id_ in ("", getattr(event, "id", "")):
-                            break
-                return seen
 
-            yield until
+@asynccontextmanager
+async def _listening(exchange: Exchange) -> AsyncIterator[Until]:
+    seen: list[Any] = []
+    async with exchange.subscribe(['topic~="/tasks/.+"']) as envelopes:
+
+        async def until(topic: str, *, id_: str = "") -> list[Any]:
+            async with asyncio.timeout(60):
+                async for envelope in envelopes:
+                    event = envelope.event
+                    assert event is not None
+                    seen.append(event)
+                    if envelope.topic == topic and id_ in ("", getattr(event, "id", "")):
+                        break
+            return seen
+
+        yield until
 
 
 _requests: Final[dict[str, type[Message]]] = {

@@ -86,12 +86,11 @@ def test_a_task_that_ended_meanwhile_is_there_with_its_exit_which_is_told_once(p
             answer = await house("get", container_id="c")
             assert answer.process.status == process_pb2.STOPPED
             assert answer.process.exit_status == ended.status == 137
-            async with house.events() as until:
-                house.recovery.tell()
-                events = await until("/tasks/exit", id_="c")
-                # The shim tries since the exit; what it sends besides ours is equal and passed over.
-                await house("delete", container_id="c")
-                events = await until("/tasks/delete")
+            house.recovery.tell()
+            await house.since_start("/tasks/exit", id_="c")
+            # The shim tries since the exit; what it sends besides ours is equal and passed over.
+            await house("delete", container_id="c")
+            events = await house.since_start("/tasks/delete")
             exits = [event for event in events if event.DESCRIPTOR.name == "TaskExit"]
             assert [(event.pid, event.exit_status) for event in exits] == [(pid, 137)]
 
@@ -106,9 +105,9 @@ def test_an_exit_that_was_told_is_not_told_again_by_the_next_daemon(place: Place
             await start(house, "c")
         await behind(place, "c", "kill", "", 9, all_=False)
         await behind(place, "c", "wait", "")
-        async with House.open(place) as house, house.events() as until:
+        async with House.open(place) as house:
             house.recovery.tell()
-            await until("/tasks/exit", id_="c")
+            await house.since_start("/tasks/exit", id_="c")
         async with House.open(place) as house:
             async with house.events() as until:
                 house.recovery.tell()
