@@ -63,7 +63,7 @@ class ContainerStore:
 
     def get_wire(self, namespace: str, container_id: str) -> bytes:
         """One container as it is sent. Raises NotFound."""
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             row = connection.execute(_GET, (namespace, kinds.CONTAINERS, container_id)).fetchone()
         if row is None:
             raise NotFound(f"container {quote(container_id)} in namespace {quote(namespace)}")

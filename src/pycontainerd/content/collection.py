@@ -62,5 +62,5 @@ class ContentCollection:
                 self._backend.doubtful.add(str(digest))
 
     def _is_named(self, digest: Digest) -> bool:
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             return rows.named_by_any(connection, str(digest))

@@ -54,7 +54,7 @@ class ContentStore:
 
     def has(self, namespace: str, digest: str) -> bool:
         """Whether *namespace* has a blob called *digest*, which may be any text."""
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             return rows.exists(connection, namespace, digest)
 
     def info(self, namespace: str, digest: Digest) -> BlobInfo:
@@ -75,7 +75,7 @@ class ContentStore:
 
     def reader(self, namespace: str, digest: Digest) -> Blob:
         """The open blob *digest*, to be used in a `with`. Raises NotFound."""
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             size = rows.size_of(connection, namespace, digest)
         if size is None:
             raise NotFound(f"content digest {digest}")
@@ -157,7 +157,7 @@ class ContentStore:
 
     async def status(self, namespace: str, ref: str) -> IngestStatus:
         """How far the ingest *ref* is. Raises NotFound."""
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             row = rows.find_ingest(connection, namespace, ref)
         context = f"could not get status for ref {quote(ref)}"
         if row is None:
@@ -170,7 +170,7 @@ class ContentStore:
     async def list_statuses(self, namespace: str, filters_: Sequence[str] = ()) -> list[IngestStatus]:
         """The ingests of *namespace* that have bytes and pass one of the filters, in the order of their refs."""
         wanted = filters.compile(filters_)
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             found = rows.ingests_of(connection, namespace)
         chosen = [(row.backend, row.ref) for row in found if not filters_ or wanted.matches(_IngestFields(row.ref))]
         return await self.backend.statuses(chosen)

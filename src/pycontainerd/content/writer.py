@@ -175,7 +175,7 @@ class Writer:
         digest = await self._checked_digest(expected)
         kept = dict(labels_ or {})
         labels.validate(kept, "info.Labels")
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             known = rows.exists(connection, self._namespace, str(digest))
         async with self._backend.committing(digest):
             recorded = await self._write_record(digest, kept) if known or self._writing is None else None

@@ -89,7 +89,7 @@ class ImageStore:
 
     def get_wire(self, namespace: str, name: str) -> bytes:
         """One image as it is sent. Raises NotFound."""
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             row = connection.execute(_GET, (namespace, kinds.IMAGES, name)).fetchone()
         if row is None:
             raise _not_found(name)

@@ -137,6 +137,12 @@ class Database:
                 if not self._depth:
                     connection.execute("ROLLBACK")
 
+    @contextmanager
+    def asking(self) -> Iterator[sqlite3.Connection]:
+        """As `reading`, for one question alone, which needs no transaction."""
+        with translated(f"read metadata database {self.path}"):
+            yield self._loop_reader
+
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs *work* in a reader's thread on a connection that sees one state of the database."""
         return await self._readers.run(self._read, work)

@@ -117,7 +117,7 @@ class Records:
 
     def chain(self, key: str) -> list[int]:
         """The ids of *key*, its parent, and so on, nearest first. Empty if there is no such key."""
-        with self.database.reading() as connection:
+        with self.database.asking() as connection:
             return [id_ for (id_,) in connection.execute(_CHAIN, (self._snapshotter, key))]
 
     async def keys(self, among: Collection[str] | None = None) -> list[str]:
@@ -257,7 +257,8 @@ class Records:
         return int(row[0])
 
     def _check_free(self, connection: sqlite3.Connection, key: str) -> None:
-        if connection.execute(_ONE, (self._snapshotter, key)).fetchone() is not None:
+        sql = "SELECT 1 FROM backend_snapshots WHERE snapshotter = ? AND key = ?"
+        if connection.execute(sql, (self._snapshotter, key)).fetchone() is not None:
             raise AlreadyExists(f'snapshot "{key}"')
 
     def _get(self, connection: sqlite3.Connection, key: str) -> Record:

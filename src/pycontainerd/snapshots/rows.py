@@ -53,7 +53,6 @@ class Row(Struct, frozen=True):
     parent: str
     created_ns: int
     updated_ns: int
-    labels: Mapping[str, str]
 
 
 class Rows:
@@ -65,7 +64,7 @@ class Rows:
 
     def find(self, connection: sqlite3.Connection, namespace: str, name: str) -> Row | None:
         row = connection.execute(_ONE, (namespace, self.kind, name)).fetchone()
-        return None if row is None else _row(row, labels.read(connection, row[0]))
+        return None if row is None else Row(*row)
 
     def after(
         self, connection: sqlite3.Connection, namespace: str, name: str, count: int, condition: Where
@@ -85,7 +84,7 @@ class Rows:
         row = self.find(connection, namespace, name)
         if row is None:
             raise Internal(f"snapshot {name} went while it was read")
-        return _encoded(row)
+        return _encoded(connection, row)
 
     def has_child(self, connection: sqlite3.Connection, namespace: str, name: str) -> bool:
         """Whether another snapshot of the namespace, be it one in the making, grows on *name*."""
@@ -145,8 +144,8 @@ class Rows:
 
     def _describe(self, tx: Transaction, id_: int) -> None:
         """Writes down what is sent of a visible row."""
-        row = _row(tx.execute(_BY_ID, (id_,)).fetchone(), labels.read(tx.connection, id_))
-        tx.execute("UPDATE snapshots SET wire = ? WHERE id = ?", (_encoded(row), id_))
+        row = Row(*tx.execute(_BY_ID, (id_,)).fetchone())
+        tx.execute("UPDATE snapshots SET wire = ? WHERE id = ?", (_encoded(tx.connection, row), id_))
 
     def forget(self, tx: Transaction, id_: int) -> None:
         """Drops a row whose snapshot is gone."""
@@ -167,10 +166,6 @@ def decode(wire: bytes) -> Info:
     return codec.decode(wire)
 
 
-def _encoded(row: Row) -> bytes:
-    return codec.encode_row(row.name, row.parent, row.created_ns, row.updated_ns, row.labels)
-
-
-def _row(columns: tuple[int, str, str, str, int, int], said: Mapping[str, str]) -> Row:
-    id_, name, backend, parent, created_ns, updated_ns = columns
-    return Row(id_, name, backend, parent, created_ns, updated_ns, said)
+def _encoded(connection: sqlite3.Connection, row: Row) -> bytes:
+    said = labels.read(connection, row.id)
+    return codec.encode_row(row.name, row.parent, row.created_ns, row.updated_ns, said)

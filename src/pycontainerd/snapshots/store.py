@@ -253,7 +253,7 @@ class SnapshotStore:
         self._hold(tx, namespace, lease, name)
         if self._rows.find(tx.connection, namespace, name) is not None:
             return AlreadyExists(f"snapshot {quote(name)}")
-        active = self._found(tx, namespace, key)
+        active = self._row(tx.connection, namespace, key)
         if active.parent:
             parent = active.parent
         below = self._parent(tx, namespace, parent)
@@ -267,7 +267,7 @@ class SnapshotStore:
         """Takes *key* from the namespace. Raises NotFound, FailedPrecondition if it has children."""
 
         def forget(tx: Transaction) -> None:
-            row = self._found(tx, namespace, key)
+            row = self._row(tx.connection, namespace, key)
             if self._rows.has_child(tx.connection, namespace, key):
                 raise FailedPrecondition("cannot remove snapshot with child")
             self._rows.forget(tx, row.id)
@@ -282,8 +282,10 @@ class SnapshotStore:
 
     async def stat(self, namespace: str, key: str) -> Info:
         """Raises NotFound."""
-        row = self._row(namespace, key)
-        return _merged(row, await self.backend.stat(row.backend))
+        with self._database.reading() as connection:
+            row = self._row(connection, namespace, key)
+            said = labels.read(connection, row.id)
+        return _merged(row, said, await self.backend.stat(row.backend))
 
     async def update(self, namespace: str, key: str, said: Mapping[str, str], paths: Iterable[str] = ()) -> Info:
         """Changes the labels that *paths* name to what was *said*; without paths, all of them.
@@ -294,17 +296,18 @@ class SnapshotStore:
             raise InvalidArgument("")
         paths = list(paths)
 
-        def change(tx: Transaction) -> tuple[Row, dict[str, str]]:
-            row = self._found(tx, namespace, key)
+        def change(tx: Transaction) -> tuple[Row, dict[str, str], dict[str, str]]:
+            row = self._row(tx.connection, namespace, key)
             for path in paths:
                 if path != "labels" and fieldmask.key_of(path, "labels") is None:
                     raise InvalidArgument(f"cannot update {quote(path)} field on snapshot {quote(key)}")
-            wanted = fieldmask.patched(row.labels, said, paths)
+            before = labels.read(tx.connection, row.id)
+            wanted = fieldmask.patched(before, said, paths)
             labels.validate(wanted, "info.Labels")
-            return row, self._rows.relabel(tx, row, wanted)
+            return row, before, self._rows.relabel(tx, row, wanted)
 
-        row, kept = await self._database.write(change, what=f"update snapshot {key}")
-        if model.for_backend(kept) != model.for_backend(row.labels):
+        row, before, kept = await self._database.write(change, what=f"update snapshot {key}")
+        if model.for_backend(kept) != model.for_backend(before):
             await self.backend.update(row.backend, model.for_backend(kept))
         return await self.stat(namespace, key)
 
@@ -335,11 +338,11 @@ class SnapshotStore:
 
     async def usage(self, namespace: str, key: str) -> Usage:
         """What *key* takes of the disk without its parents. Raises NotFound."""
-        return await self.backend.usage(self._row(namespace, key).backend)
+        return await self.backend.usage(self._backend_of(namespace, key))
 
     async def mounts(self, namespace: str, key: str) -> Mounts:
         """How to mount *key*. Raises NotFound, FailedPrecondition if it is committed."""
-        return await self.backend.mounts(self._row(namespace, key).backend)
+        return await self.backend.mounts(self._backend_of(namespace, key))
 
     async def collect(self) -> None:
         """Removes what the backend has and no row needs, children first, and frees the disk. For the collector."""
@@ -367,18 +370,17 @@ class SnapshotStore:
             self._stuck.add(key)
 
     def _is_needed(self, backend: str) -> bool:
-        with self._database.reading() as connection:
+        with self._database.asking() as connection:
             return self._rows.needs(connection, backend)
 
-    def _row(self, namespace: str, key: str) -> Row:
-        with self._database.reading() as connection:
-            row = self._rows.find(connection, namespace, key)
-        if row is None:
-            raise NotFound(f"snapshot {key} does not exist")
-        return row
+    def _backend_of(self, namespace: str, key: str) -> str:
+        """What the backend calls *key*. Raises NotFound."""
+        with self._database.asking() as connection:
+            return self._row(connection, namespace, key).backend
 
-    def _found(self, tx: Transaction, namespace: str, key: str) -> Row:
-        row = self._rows.find(tx.connection, namespace, key)
+    def _row(self, connection: sqlite3.Connection, namespace: str, key: str) -> Row:
+        """Raises NotFound."""
+        row = self._rows.find(connection, namespace, key)
         if row is None:
             raise NotFound(f"snapshot {key} does not exist")
         return row
@@ -427,10 +429,9 @@ async def _tried(work: Callable[[], Awaitable[None]], what: str) -> bool:
     return True
 
 
-def _merged(row: Row, known: Info) -> Info:
+def _merged(row: Row, said: Mapping[str, str], known: Info) -> Info:
     """The namespace's view of what the backend knows."""
-    said = {**known.labels, **row.labels}
-    return Info(row.name, known.kind, row.parent, row.created_ns, row.updated_ns, said)
+    return Info(row.name, known.kind, row.parent, row.created_ns, row.updated_ns, {**known.labels, **said})
 
 
 def _check_name(name: str, lease: str | None) -> None:
