@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -15,6 +16,11 @@ from pycontainerd.shim.loop import Loop
 READ_SIZE: Final = 64 << 10
 HIGH_WATER: Final = 256 << 10
 LOW_WATER: Final = 64 << 10
+
+PAUSE_S: Final = 0.1
+"""How long nobody is accepted when there is no descriptor or no memory for it."""
+
+_SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _UCRED: Final = struct.Struct("iII")
 
 
@@ -147,14 +153,25 @@ class Listener:
     def _acceptable(self) -> None:
         try:
             connected, _ = self._socket.accept()
-        except OSError:
-            return  # gone before it was accepted, or no descriptor left: see accept(2)
+        except OSError as error:
+            if error.errno in _SHORT:
+                self._pause()
+            return  # else it was gone before it was accepted; see accept(2)
         try:
             UnixTransport(self._loop, connected, self._factory())
         except Exception as error:  # noqa: BLE001 - the next one may fare better
             self._loop.report("accepted connection", error)
             self._loop.forget(connected.fileno())
             connected.close()
+
+    def _pause(self) -> None:
+        """Lets who waits wait: asked again at once, the loop would turn for nothing until a descriptor is free."""
+        self._loop.watch_read(self._socket.fileno(), None)
+        self._loop.call_later(PAUSE_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.watch_read(self._socket.fileno(), self._acceptable)
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:

@@ -26,12 +26,14 @@ import pytest
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from pycontainerd.api.containerd import types_pb2
 from pycontainerd.api.containerd.services.containers import v1_pb2 as containers_pb2
 from pycontainerd.api.containerd.services.content import v1_pb2 as content_pb2
 from pycontainerd.api.containerd.services.diff import v1_pb2 as diff_pb2
 from pycontainerd.api.containerd.services.events import v1_pb2 as events_pb2
 from pycontainerd.api.containerd.services.images import v1_pb2 as images_pb2
 from pycontainerd.api.containerd.services.leases import v1_pb2 as leases_pb2
+from pycontainerd.api.containerd.services.sandbox import v1_pb2 as sandbox_pb2
 from pycontainerd.api.containerd.services.snapshots import v1_pb2 as snapshots_pb2
 from pycontainerd.api.containerd.services.tasks import v1_pb2 as tasks_pb2
 from pycontainerd.api.containerd.services.transfer import v1_pb2 as transfer_pb2
@@ -142,6 +144,7 @@ def test_a_truncated_archive_is_refused(daemons: list[Daemon], busybox_archive: 
     assert same(daemons, "images", "import", broken).code == 1
 
 
+STORE = sandbox_pb2.DESCRIPTOR.services_by_name["Store"]
 NAMESPACED: list[tuple[ServiceDescriptor, str, Message]] = [
     (containers_pb2.DESCRIPTOR.services_by_name["Containers"], "list", containers_pb2.ListContainersRequest()),
     (content_pb2.DESCRIPTOR.services_by_name["Content"], "list", content_pb2.ListContentRequest()),
@@ -190,8 +193,15 @@ def asked(daemon: Daemon, service: ServiceDescriptor, method: str, request: Mess
             "update",
             snapshots_pb2.UpdateSnapshotRequest(snapshotter="overlayfs"),
         ),
+        (STORE, "create", sandbox_pb2.StoreCreateRequest()),
+        (STORE, "update", sandbox_pb2.StoreUpdateRequest()),
+        (STORE, "create", sandbox_pb2.StoreCreateRequest(sandbox=types_pb2.Sandbox(sandbox_id="s"))),
+        (STORE, "update", sandbox_pb2.StoreUpdateRequest(sandbox=types_pb2.Sandbox(sandbox_id="s"))),
     ],
-    ids=["Diff.Apply", "Events.Forward", "Content.Update", "Snapshots.Update"],
+    ids=[
+        *("Diff.Apply", "Events.Forward", "Content.Update", "Snapshots.Update"),
+        *("Store.Create", "Store.Update", "Store.Create without runtime", "Store.Update without runtime"),
+    ],
 )
 def test_a_request_that_would_kill_stock_is_refused(
     daemons: list[Daemon], service: ServiceDescriptor, method: str, request_: Message
@@ -199,6 +209,27 @@ def test_a_request_that_would_kill_stock_is_refused(
     deliberate("nil-parts-refused")
     said = asked(daemons[1], service, method, request_, namespace="nil")
     assert said.startswith("INVALID_ARGUMENT: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("exec", tasks_pb2.ExecProcessRequest(container_id="busy", exec_id="e")),
+        ("update", tasks_pb2.UpdateTaskRequest(container_id="busy")),
+    ],
+    ids=["exec", "update"],
+)
+def test_a_request_that_would_kill_stocks_shim_is_refused(
+    daemons: list[Daemon], method: str, request_: Message
+) -> None:
+    deliberate("nil-any-refused")
+    ours = daemons[1]
+    tasks = tasks_pb2.DESCRIPTOR.services_by_name["Tasks"]
+    said = asked(ours, tasks, method, request_, namespace=ours.namespace)
+    assert said.startswith("INVALID_ARGUMENT: ")
+    assert "status: RUNNING" in asked(
+        ours, tasks, "get", tasks_pb2.GetRequest(container_id="busy"), namespace=ours.namespace
+    )
 
 
 # --- layers ---------------------------------------------------------------------------------------------------

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import resource
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from pycontainerd.rpc.driver import Transport
 from pycontainerd.shim import address
 from pycontainerd.shim.loop import Loop, LoopWaiter
-from pycontainerd.shim.transport import Listener
+from pycontainerd.shim.transport import PAUSE_S, Listener
 
 
 class Broken:
     """A connection with a defect: in its making, or once something arrives."""
 
     def __init__(self, lost: LoopWaiter, *, at_once: bool) -> None:
-        self._lost = lost
+        self.over = lost
         self._at_once = at_once
 
     def connected(self, transport: Transport) -> None:
@@ -30,7 +35,7 @@ class Broken:
     def resume_writing(self) -> None: ...
 
     def lost(self, error: BaseException | None) -> None:
-        self._lost.set(None)
+        self.over.set(None)
 
 
 def test_a_defect_in_a_connection_ends_that_connection_only(tmp_path: Path) -> None:
@@ -61,3 +66,52 @@ def test_a_defect_in_a_connection_ends_that_connection_only(tmp_path: Path) -> N
 
     loop.run(main())
     assert told == ["accepted connection: connected", "connection: received", "connection: received"]
+
+
+class Counting(Loop):
+    """A loop that counts its callbacks."""
+
+    called = 0
+
+    def _call(self, fd: int, callback: Callable[[], None]) -> None:
+        self.called += 1
+        super()._call(fd, callback)
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """A block in which no descriptor can be opened."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_who_comes_while_no_descriptor_is_left_is_accepted_later(tmp_path: Path) -> None:
+    loop = Counting(lambda name, error: pytest.fail(f"{name}: {error}"))
+    path = str(tmp_path / "s")
+
+    async def main() -> None:
+        listening = address.listen(path)
+        assert listening is not None
+        accepted: list[Broken] = []
+
+        def factory() -> Broken:
+            accepted.append(Broken(loop.waiter(), at_once=False))
+            return accepted[-1]
+
+        listener = Listener(loop, listening, factory)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(path)
+            with no_descriptor_left():
+                await loop.sleep(2.5 * PAUSE_S)
+                assert accepted == []
+                assert loop.called <= 3  # not once for each turn that there could have been
+            while not accepted:
+                await loop.sleep(PAUSE_S)
+        await accepted[0].over
+        listener.close()
+
+    loop.run(main())
