@@ -223,6 +223,35 @@ def test_a_logging_program_gets_every_byte_directly(scratch: Path, scheme: str, 
     played(scratch, body, "/bin/sh", "-c", script)
 
 
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipes", "terminal"])
+def test_a_logging_program_that_dies_holds_nothing_up(scratch: Path, *, terminal: bool) -> None:
+    async def body(shim: ShimProcess) -> None:
+        program = shim.base / "mortal"
+        program.write_text("#!/bin/sh\nexec 5>&-\nread line <&3\n")
+        program.chmod(0o755)
+        await shim.create(stdout=f"binary://{program}", terminal=terminal)
+        await shim.begin()
+        assert await shim.wait() == 0
+        await shim.delete()
+        assert f"logging program {program} has ended: output is lost from now on" in shim.log_of("c1")
+
+    played(scratch, body, "/bin/seq", "300000", terminal=terminal)
+
+
+def test_one_fifo_takes_both_streams(scratch: Path) -> None:
+    async def body(shim: ShimProcess) -> None:
+        out = Fifo(shim, "out")
+        out.open()
+        await shim.create(stdout=str(out.path), stderr=str(out.path))
+        await shim.begin()
+        assert await out.size() == 20 << 20
+        assert await shim.wait() == 0
+        out.close()
+
+    write = "dd if=/dev/zero bs=1048576 count=10"
+    played(scratch, body, "/bin/sh", "-c", f"{write} 2>/dev/null & {write} >&2 2>/dev/null; wait")
+
+
 def test_a_logging_program_that_never_says_that_it_is_ready_is_an_error(scratch: Path) -> None:
     async def body(shim: ShimProcess) -> None:
         program = logger(shim.base, "exec 5>&-")

@@ -27,6 +27,7 @@ def open_destination(streams: Streams, path: str) -> Destination:
     """
     if stat.S_ISFIFO(os.stat(path).st_mode):
         reading = streams.own(os.open(path, os.O_RDONLY | _ANYHOW))
+        pump.widen(reading)
         return Destination(streams.own(os.open(path, os.O_WRONLY | _ANYHOW)), reading, is_pipe=True)
     return Destination(streams.own(os.open(path, os.O_WRONLY | os.O_APPEND | _ANYHOW)), is_pipe=False)
 
@@ -59,6 +60,8 @@ class PipeStreams(Streams):
         self._stdin = stdin[1] if stdin else -1
         outputs = {STDOUT: stdout, STDERR: stderr}
         self._sources = {name: pipe[0] for name, pipe in outputs.items() if pipe}
+        for source in self._sources.values():
+            pump.widen(source)
         self.given = Stdio(
             self.hand_on(stdin[0]) if stdin else NULL,
             self.hand_on(stdout[1]) if stdout else NULL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from typing import Final
@@ -15,12 +16,25 @@ from typing import Final
 from pycontainerd.shim.loop import Loop
 
 CHUNK: Final = 64 << 10
-"""Bytes moved at once: what a pipe holds."""
+"""Bytes copied at once."""
+
+PIPE: Final = 256 << 10
+"""Bytes that a pipe between us and others holds, and that are spliced at once.
+
+Four times what a pipe has by itself: who fills and who empties it run in turns on a busy machine, and each turn moves
+so much. A third of the CPU for the same bytes; the pages are there only while they are full.
+"""
 
 TURNS: Final = 16
 """Moves in a row before others have their turn."""
 
 _buffer = bytearray()
+
+
+def widen(pipe: int) -> None:
+    """Lets a pipe hold `PIPE` bytes, if it may."""
+    with contextlib.suppress(OSError):  # the limit of a user without privileges: see pipe(7)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
 
 async def splice(loop: Loop, source: int, sink: int) -> None:
@@ -30,7 +44,7 @@ async def splice(loop: Loop, source: int, sink: int) -> None:
         await loop.writable(sink)
         try:
             for _ in range(TURNS):
-                if os.splice(source, sink, CHUNK, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE) == 0:
+                if os.splice(source, sink, PIPE, flags=os.SPLICE_F_NONBLOCK | os.SPLICE_F_MOVE) == 0:
                     return
         except BlockingIOError:
             continue
