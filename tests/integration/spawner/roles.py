@@ -36,7 +36,8 @@ def size(request: bytes, fds: list[int]) -> int:
 
 
 def shim(request: bytes, fds: list[int]) -> int:
-    """Says who it is and stays until the other end of the second pipe is closed."""
+    """Says who it is, once it is told to by the second pipe, and stays until the other end of that is closed."""
+    os.read(fds[1], 1)
     facts(request, fds[:1])
     os.close(fds[0])
     os.read(fds[1], 1)

@@ -64,6 +64,7 @@ def shim(client: BlockingClient, setting: Setting) -> tuple[Child, dict[str, Any
     child = client.start_shim(setting, b"", [write, held])
     os.close(write)
     os.close(held)
+    os.write(hold, b"!")  # who has forked it is gone by now
     with os.fdopen(read, "rb") as output:
         return child, json.loads(output.read()), hold
 
@@ -239,6 +240,7 @@ def test_leaving_the_block_kills_a_worker(sockets: Path) -> None:
         async with Spawner(str(sockets), roles=ROLES) as spawner:
             async with spawner.worker("shim", Setting.like_mine(), b"", [write, held]) as worker:
                 os.close(write)
+                os.write(hold, b"!")
                 os.read(read, 1)
             status = await worker.wait()
         for descriptor in (held, hold, read):
@@ -257,6 +259,7 @@ def test_a_worker_whose_spawner_is_killed_ends_with_an_unknown_status(sockets: P
             spawner.worker("shim", Setting.like_mine(), b"", [write, held]) as worker,
         ):
             os.close(write)
+            os.write(hold, b"!")
             os.read(read, 1)
             end_spawners(sockets)
             with pytest.raises(Unavailable, match="not known"):
