@@ -39,8 +39,8 @@ def _runs(runs: int, first: int, containers: int) -> int:
         began = time.monotonic()
         verdict = asyncio.run(storm(BASE / str(seed), archive, Plan.make(seed, containers)))
         took = time.monotonic() - began
-        kills = sum(verdict.killed.values())
-        print(f"seed {seed}: {'well' if verdict.well else 'BAD'}, {kills} kills, {took:.0f} s", flush=True)
+        kills = ", ".join(f"{name} {count}" for name, count in sorted(verdict.killed.items()))
+        print(f"seed {seed}: {'well' if verdict.well else 'BAD'} after {took:.0f} s; killed: {kills}", flush=True)
         if not verdict.well:
             bad += 1
             print(*verdict.wrong, verdict.left, sep="\n", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tests.faults.storm.killer import Killer
 from tests.faults.storm.leftovers import leftovers
@@ -13,6 +14,9 @@ from tests.faults.storm.owner import SNAPSHOTTER, Owner, Seen
 from tests.faults.storm.plan import CLIENTS, KILLED, Life, Plan
 from tests.faults.storm.scene import Scene
 from tests.faults.storm.watcher import Watcher
+
+OF_A_KILLED_RUNC: Final = "exit status 137"
+"""In the text of the only failures that a client may see whose shim was not killed."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def _wrong_of(seen: Seen, hit: bool, watcher: Watcher) -> list[str]:
     told = watcher.told.get((life.id, ""), set())
     if not told <= {life.code, *({KILLED} if hit else ())}:
         wrong.append(f"{life.id}: events told {told}, planned {life.code}, hit {hit}")
-    if not hit and seen.output != b"ready\n":
-        wrong.append(f"{life.id}: printed {seen.output!r}")
+    if not hit:
+        wrong += [f"{life.id}: {failure}" for failure in seen.failures if OF_A_KILLED_RUNC not in failure]
+        if seen.output != b"ready\n":
+            wrong.append(f"{life.id}: printed {seen.output!r}")
     return wrong
