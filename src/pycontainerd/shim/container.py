@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,9 @@ KILLED_S = 10.0
 
 KILL_ALL_S = 10.0
 """How long runc may take to kill what a container without pids of its own has left behind."""
+
+STARTING_S = 10.0
+"""How long the exit of init is held back for what is being started: it is told after the start."""
 
 faults.declare(
     "shim.create.mounted",
@@ -242,15 +245,27 @@ class Container:
     async def _wind_up(self) -> None:
         """Init has ended: waits until nothing of the container runs any more, and its start is told."""
         self.execs.refuse()
-        await self.execs.none_starting()
+        await self._started(self.execs.none_starting(), "an exec")
         if not self._spec.has_own_pids:
             await self._kill_left()
         await self.execs.none_running()
         if self._starting is not None:
-            await self._starting
+            await self._started(self._starting, "init")
         if self._oom is not None:
             oom, self._oom = self._oom, None
             oom.close()
+
+    async def _started(self, starting: Awaitable[Any], what: str) -> None:
+        """Waits for the end of a start, within limits: runc may hang."""
+
+        async def over() -> None:
+            await starting
+
+        task, ended = self.host.loop.begin(over(), name=f"start of {what} of {self.id}")
+        if not await self.host.loop.first_within(ended, STARTING_S):
+            task.cancel()
+            text = f"container {self.id}: its exit is told while {what} is still being started"
+            self.host.journal.error(text)
 
     async def _kill_left(self) -> None:
         """Kills what init has left; without runc's help at least the execs, whose ends are waited for."""

@@ -164,7 +164,7 @@ class Execs:
             await self._changed
 
     async def none_running(self) -> None:
-        while self._running or self._starting:
+        while self._running:
             await self._changed
 
     def _notice(self) -> None:

@@ -35,7 +35,15 @@ class Told:
         self.topics.append(topic)
 
 
-def end_with(bundle: Path, run: Callable[[Loop], Awaitable[bytes]]) -> tuple[list[str], list[bool]]:
+async def as_it_is(container: Container) -> None: ...
+
+
+def end_with(
+    bundle: Path,
+    run: Callable[[Loop], Awaitable[bytes]],
+    *,
+    before: Callable[[Container], Awaitable[None]] = as_it_is,
+) -> tuple[list[str], list[bool]]:
     """A container without pids of its own ends, and *run* stands in for runc: what is told, and whether the exit
     was in the bundle when runc was called."""
 
@@ -55,6 +63,7 @@ def end_with(bundle: Path, run: Callable[[Loop], Awaitable[bytes]]) -> tuple[lis
         host = Host(loop, Reaper(loop), journal, told, "n", {}, KnownRuntimes(), (), PlayedRunc)
         request = CreateTask("c", str(bundle), (), uri.Request("", "", "", terminal=False), Options(), "", "")
         container = Container(host, request)
+        await before(container)
         exited = loop.waiter()
         exited.set(ENDED)
         await loop.spawn(container._watch_init(exited), name="init").ended
@@ -92,3 +101,22 @@ def test_an_exit_is_recorded_and_told_though_the_rest_cannot_be_killed(
     assert (told, recorded) == (["/tasks/exit"], [True])
     record: Any = exit_record.read(str(tmp_path))["c"]
     assert (record.pid, record.status, record.at_ns) == (4711, 3, 1_000_000_007)
+
+
+@pytest.mark.parametrize("what", ["exec", "init"])
+def test_an_exit_is_told_though_the_start_of_a_process_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(module, "STARTING_S", 0.01)
+
+    async def hangs(container: Container) -> None:
+        if what == "exec":
+            container.execs._starting = 1
+        else:
+            container._starting = container.host.loop.waiter()
+
+    async def nothing(loop: Loop) -> bytes:
+        return b""
+
+    told, _ = end_with(tmp_path, nothing, before=hangs)
+    assert told == ["/tasks/exit"]
