@@ -50,6 +50,17 @@ async def readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
+async def writable(descriptor: int) -> None:
+    """Returns when something can be written to *descriptor*, or nobody reads it any more."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(descriptor, _set, waiter)
+    try:
+        await waiter
+    finally:
+        loop.remove_writer(descriptor)
+
+
 class Worker(Struct, eq=False):
     """A running worker. Who started it leaves the block only when it has ended."""
 

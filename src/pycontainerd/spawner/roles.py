@@ -8,6 +8,7 @@ from typing import Final, Protocol
 ROLES: Final[Mapping[str, str]] = {
     "apply": "pycontainerd.diff.apply_worker:main",
     "compare": "pycontainerd.diff.compare_worker:main",
+    "import": "pycontainerd.transfer.archive_worker:main",
     "tree": "pycontainerd.snapshots.tree_worker:main",
     "shim": "pycontainerd.shim.child:main",
 }

@@ -1,157 +1,89 @@
-"""The members of a tar archive from a stream that comes in pieces of any size: bytes in, events out.
-
-The formats are those of `diff.tar`. Unlike there nobody waits for bytes here, since an archive comes over a stream into
-the daemon's loop; and a member is no more than a name, a type and its data.
-"""
+"""An image archive that comes from a client, read by a worker: its bytes go in, its members come back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
-from msgspec import Struct
+from pycontainerd.errors import Error, Unknown
+from pycontainerd.spawner.aio import Spawner, Worker, readable, writable
+from pycontainerd.spawner.messages import Setting
+from pycontainerd.system.pipes import End, pipe
+from pycontainerd.transfer.archive_messages import Broken, Event, Frames, ReadRequest, encode_request
 
-from pycontainerd.diff.tar import header as tar
-from pycontainerd.diff.tar import pax
-from pycontainerd.diff.tar.errors import CutShort, FieldTooLong, InvalidHeader
+ROLE: Final = "import"
 
-SPECIAL_LIMIT: Final = 65_536
-"""Bytes of an extended header or a long name: it is read in the daemon's loop, and says no more than a name."""
-
-_SPECIAL: Final = frozenset({tar.PAX, tar.PAX_GLOBAL, tar.GNU_LONG_NAME, tar.GNU_LONG_LINK})
-
-
-class Member(Struct, frozen=True):
-    """The beginning of a member; *size* bytes of data follow if it is a *file*."""
-
-    name: str
-    size: int
-    is_file: bool
-    link_to: str | None
-    """What a symbolic link says."""
+_PIPE: Final = 1 << 20
 
 
-class Data(Struct, frozen=True):
-    """A piece of the data of the last member."""
-
-    data: memoryview
-
-
-class End(Struct, frozen=True):
-    """The last member's data is complete."""
-
-
-Event = Member | Data | End
-
-
-class Archive:
-    """Reads one archive. Raises InvalidHeader, FieldTooLong; `finish` raises CutShort."""
-
-    def __init__(self) -> None:
-        self._block = bytearray()
-        self._special: bytearray | None = None
-        self._special_type = b""
-        self._left = 0
-        self._padding = 0
-        self._in_member = False
-        self._zero_seen = False
-        self._records: dict[bytes, bytes] = {}
-        self._long_name = b""
-        self._long_link = b""
-        self.ended = False
-        """Whether the end of the archive was seen; what comes behind it is nobody's."""
-
-    @property
-    def missing(self) -> int:
-        """How many bytes of the last member's data have not come."""
-        return self._left if self._in_member else 0
-
-    def feed(self, piece: bytes) -> Iterator[Event]:
-        """What *piece* brings. Data is a view of *piece*."""
-        view = memoryview(piece)
-        while view and not self.ended:
-            if self._left:
-                part, view = view[: self._left], view[self._left :]
-                self._left -= len(part)
-                yield from self._take(part)
-            elif self._padding:
-                skipped = min(self._padding, len(view))
-                self._padding -= skipped
-                view = view[skipped:]
-            else:
-                wanted = tar.BLOCK - len(self._block)
-                self._block += view[:wanted]
-                view = view[wanted:]
-                if len(self._block) == tar.BLOCK:
-                    block = bytes(self._block)
-                    self._block.clear()
-                    yield from self._header(block)
-
-    def finish(self) -> None:
-        """The stream has ended. Raises CutShort if that was inside of a member or of a header."""
-        if self._left or self._block:
-            raise CutShort
-
-    def _take(self, part: memoryview) -> Iterator[Event]:
-        if self._special is not None:
-            self._special += part
-            if not self._left:
-                self._describe(self._special_type, bytes(self._special))
-                self._special = None
-            return
-        yield Data(part)
-        if not self._left:
-            self._in_member = False
-            yield End()
-
-    def _header(self, block: bytes) -> Iterator[Event]:
-        if block == tar.ZERO_BLOCK:
-            self.ended = self._zero_seen
-            self._zero_seen = True
-            return
-        if self._zero_seen:
-            raise InvalidHeader
-        parsed = tar.parse(block)
-        entry = parsed.entry
-        if entry.type in _SPECIAL:
-            self._begin_special(parsed)
-            return
-        if self._records:
-            pax.apply(self._records, entry)
-            if entry.size < 0:
-                raise InvalidHeader
-        name = self._long_name or entry.name
-        link = self._long_link or entry.link_name
-        self._records, self._long_name, self._long_link = {}, b"", b""
-        is_file = entry.type in {tar.REGULAR, tar.REGULAR_V7} and not name.endswith(b"/")
-        size = 0 if entry.type in tar.HEADER_ONLY else entry.size
-        self._left, self._padding = size, -size % tar.BLOCK
-        self._in_member = size > 0
-        yield Member(_text(name), size, is_file, _text(link) if entry.type == tar.SYMLINK else None)
-        if not size:
-            yield End()
-
-    def _begin_special(self, parsed: tar.Header) -> None:
-        if parsed.stored > SPECIAL_LIMIT:
-            raise FieldTooLong
-        self._special_type = parsed.entry.type
-        self._left, self._padding = parsed.stored, -parsed.stored % tar.BLOCK
-        self._special = bytearray()
-        if not parsed.stored:
-            self._describe(self._special_type, b"")
-            self._special = None
-
-    def _describe(self, type_: bytes, data: bytes) -> None:
-        """Takes in what an extended header says of the next member."""
-        if type_ == tar.PAX:
-            self._records = pax.parse(data)
-        elif type_ == tar.PAX_GLOBAL:
-            pax.parse(data)
-        elif type_ == tar.GNU_LONG_NAME:
-            self._long_name = tar.text(data)
-        else:
-            self._long_link = tar.text(data)
+@asynccontextmanager
+async def opened(spawner: Spawner, pieces: AsyncIterator[bytes], *, sniff: bool) -> AsyncIterator[AsyncIterator[Event]]:
+    """The events of the archive that *pieces* are, the last one `End` or `Broken`. The worker ends with the block."""
+    with pipe() as (source, feeding), pipe() as (frames, sink), pipe() as (watched, held):
+        for end in (feeding, frames):
+            fcntl.fcntl(end.fd, fcntl.F_SETPIPE_SZ, _PIPE)
+            os.set_blocking(end.fd, False)
+        fds = [source.fd, sink.fd, watched.fd]
+        async with spawner.worker(ROLE, Setting.of_worker(ROLE), encode_request(ReadRequest(sniff)), fds) as worker:
+            source.close()
+            sink.close()
+            feeder = _Feeder(pieces, feeding)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    task = group.create_task(feeder.run(), name="feed an archive")
+                    try:
+                        yield _events(worker, frames.fd, feeder)
+                    finally:
+                        task.cancel()
+            except BaseExceptionGroup as group_of_one:
+                raise group_of_one.exceptions[0] from None  # the block's: the feeder keeps its own
+            finally:
+                held.close()
 
 
-def _text(name: bytes) -> str:
-    return name.decode(errors="surrogateescape")
+class _Feeder:
+    """Gives the worker what the client sends. *fault* is why it could not go on."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], end: End) -> None:
+        self._pieces = pieces
+        self._end = end
+        self.fault: Error | None = None
+
+    async def run(self) -> None:
+        try:
+            async for piece in self._pieces:
+                await self._write(memoryview(piece))
+        except BrokenPipeError:
+            pass  # the worker has read all that it wants
+        except Error as error:
+            self.fault = error  # told by who comes to the place in the archive
+        finally:
+            self._end.close()
+
+    async def _write(self, view: memoryview) -> None:
+        while view:
+            try:
+                view = view[os.write(self._end.fd, view) :]
+            except BlockingIOError:
+                await writable(self._end.fd)
+
+
+async def _events(worker: Worker, fd: int, feeder: _Feeder) -> AsyncIterator[Event]:
+    frames = Frames()
+    while True:
+        try:
+            data = os.read(fd, _PIPE)
+        except BlockingIOError:
+            await readable(fd)
+            continue
+        if not data:
+            status = await worker.wait()
+            raise Unknown(f"the worker that read the archive has ended with status {status} and no answer")
+        for event in frames.feed(data):
+            if isinstance(event, Broken) and feeder.fault is not None:
+                raise feeder.fault
+            yield event

@@ -11,11 +11,13 @@ import posixpath
 from collections.abc import AsyncIterator
 from typing import Final
 
+from pycontainerd.diff.tar.errors import CutShort
 from pycontainerd.errors import Error, Unknown
 from pycontainerd.oci.image import OCI_INDEX, Descriptor, DockerArchiveEntry, ImageLayout
+from pycontainerd.spawner.aio import Spawner
 from pycontainerd.threads import Threads
-from pycontainerd.transfer import docker_archive, documents, inflating
-from pycontainerd.transfer.archive import Archive, Data, End, Member
+from pycontainerd.transfer import archive, docker_archive, documents
+from pycontainerd.transfer.archive_messages import Broken, Data, End, Event, Member
 from pycontainerd.transfer.blobs import BlobWriter, writing
 from pycontainerd.transfer.context import Context
 
@@ -33,6 +35,7 @@ _EVENTS_IN_A_ROW: Final = 16
 async def read_archive(
     context: Context,
     pieces: AsyncIterator[bytes],
+    spawner: Spawner,
     threads: Threads,
     *,
     sniff: bool,
@@ -43,9 +46,9 @@ async def read_archive(
     With *sniff* it may come compressed; with *force_compress* plain layers of a docker archive are compressed. Raises
     Unknown for an archive that is none, is cut short, or is no image.
     """
-    plain = inflating.plain(pieces, threads) if sniff else pieces
     contents = _Contents(context)
-    await contents.read(plain)
+    async with archive.opened(spawner, pieces, sniff=sniff) as events:
+        await contents.read(_Members(events))
     if contents.layout is not None:
         return contents.oci_index(contents.layout)
     if contents.manifests is None:
@@ -60,38 +63,36 @@ class _Contents:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._archive = Archive()
-        self._events: _Events | None = None
         self._blobs: dict[str, Descriptor] = {}
         self._links: dict[str, str] = {}
         self.layout: ImageLayout | None = None
         self.manifests: tuple[DockerArchiveEntry, ...] | None = None
 
-    async def read(self, pieces: AsyncIterator[bytes]) -> None:
+    async def read(self, members: _Members) -> None:
         """Reads the archive up to its end."""
-        events = _Events(self._archive, pieces)
-        members = 0
-        while (member := await events.next_member()) is not None:
-            members += 1
-            if members > MEMBER_LIMIT:
+        count = 0
+        while (member := await members.next_member()) is not None:
+            count += 1
+            if count > MEMBER_LIMIT:
                 raise Unknown(f"archive has more than {MEMBER_LIMIT} members")
             name = posixpath.normpath(member.name)
             if member.link_to is not None:
                 self._links[member.name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.link_to))
             if not member.is_file:
-                await events.skip()
-            elif name == LAYOUT_FILE:
-                self.layout = documents.decode(ImageLayout, await events.document(), f'untar oci layout "{name}"')
+                continue
+            if name == LAYOUT_FILE:
+                data = await members.document(member.size)
+                self.layout = documents.decode(ImageLayout, data, f'untar oci layout "{name}"')
             elif name == MANIFEST_FILE:
-                data = await events.document()
+                data = await members.document(member.size)
                 self.manifests = documents.decode(tuple[DockerArchiveEntry, ...], data, f'untar manifest "{name}"')
             else:
-                await self._store(name, member.size, events)
+                await self._store(name, member.size, members)
 
-    async def _store(self, name: str, size: int, events: _Events) -> None:
+    async def _store(self, name: str, size: int, members: _Members) -> None:
         try:
             async with writing(self._context, f"tar-{name}", total=size) as blob:
-                await events.copy_to(blob, size)
+                await members.copy_to(blob, size)
                 digest = await blob.finish()
         except Error as error:
             raise error.within(f'failed to ingest "{name}"') from error
@@ -116,72 +117,59 @@ class _Contents:
         return blobs
 
 
-class _Events:
-    """The archive's events, fetched from the stream as they are wanted."""
+class _Members:
+    """The members of an archive, and the data of the last one, from its events."""
 
-    def __init__(self, archive: Archive, pieces: AsyncIterator[bytes]) -> None:
-        self._archive = archive
-        self._pieces = pieces
-        self._events = iter(archive.feed(b""))
-        self._over = False
+    def __init__(self, events: AsyncIterator[Event]) -> None:
+        self._events = events
         self._count = 0
 
     async def next_member(self) -> Member | None:
-        """The next member, None at the end of the archive. Raises CutShort inside of one."""
-        event = await self._next()
-        if event is None:
-            self._archive.finish()
-            return None
-        if not isinstance(event, Member):
-            raise Unknown("archive: data without a member")
-        return event
+        """The next member, None at the end of the archive; what is left of the last one's data is passed over."""
+        while True:
+            match await self._next():
+                case Member() as member:
+                    return member
+                case Data():
+                    continue
+                case Broken(reason):
+                    raise Unknown(reason)
+                case End():
+                    return None
 
-    async def skip(self) -> None:
-        """Passes over the member's data."""
-        while (event := await self._next()) is not None:
-            if isinstance(event, End):
-                return
-        self._archive.finish()
-
-    async def document(self) -> bytes:
+    async def document(self, size: int) -> bytes:
         """The member's data in one piece. Raises Unknown if there is more than a document may have."""
         data = bytearray()
-        while (event := await self._next()) is not None:
-            match event:
-                case Data(piece):
-                    if len(data) <= documents.LIMIT:
-                        data += piece
-                case End():
-                    return bytes(data)
-                case _:
-                    break
-        raise Unknown("unexpected EOF")
+        async for piece in self._data(size):
+            if len(data) <= documents.LIMIT:
+                data += piece
+        return bytes(data)
 
     async def copy_to(self, blob: BlobWriter, size: int) -> None:
-        """Writes the member's data to *blob*. Raises Unknown if the stream ends before *size* bytes."""
-        while (event := await self._next()) is not None:
-            match event:
-                case Data(piece):
-                    await blob.write(piece)
-                case End():
-                    return
-                case _:
-                    break
-        raise Unknown(f"short read: expected {size} bytes but got {blob.size}: unexpected EOF")
+        """Writes the member's data to *blob*. Raises Unknown if the archive ends before *size* bytes."""
+        try:
+            async for piece in self._data(size):
+                await blob.write(piece)
+        except CutShort as error:
+            raise Unknown(f"short read: expected {size} bytes but got {blob.size}: {error.message}") from None
 
-    async def _next(self) -> Member | Data | End | None:
+    async def _data(self, size: int) -> AsyncIterator[memoryview]:
+        left = size
+        while left:
+            match await self._next():
+                case Data(data):
+                    left -= len(data)
+                    yield data
+                case Broken(_, True):
+                    raise CutShort
+                case Broken(reason):
+                    raise Unknown(reason)
+                case _:
+                    raise Unknown("the worker that read the archive answered out of turn")
+
+    async def _next(self) -> Event:
         self._count += 1
         if self._count % _EVENTS_IN_A_ROW == 0:
             # What has come already is read without waiting: others must get their turn nevertheless.
             await asyncio.sleep(0)
-        while True:
-            event = next(self._events, None)
-            if event is not None:
-                return event
-            if self._over or self._archive.ended:
-                return None
-            piece = await anext(self._pieces, None)
-            if piece is None:
-                self._over = True
-                return None
-            self._events = iter(self._archive.feed(piece))
+        return await anext(self._events)

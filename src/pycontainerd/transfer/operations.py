@@ -13,6 +13,7 @@ from pycontainerd.content.times import format_ns
 from pycontainerd.errors import InvalidArgument, NotFound
 from pycontainerd.ids import Ids
 from pycontainerd.oci.image import Descriptor
+from pycontainerd.spawner.aio import Spawner
 from pycontainerd.streaming import byte_streams
 from pycontainerd.streaming.manager import Stream
 from pycontainerd.threads import Threads
@@ -47,6 +48,7 @@ class Operations:
         leases: Leases,
         *,
         unpack_platforms: Sequence[UnpackPlatform],
+        spawner: Spawner,
         threads: Threads,
         clock: Clock,
         ids: Ids,
@@ -55,6 +57,7 @@ class Operations:
         self._images = images
         self._leases = leases
         self._unpack_platforms = unpack_platforms
+        self._spawner = spawner
         self._threads = threads
         self._clock = clock
         self._ids = ids
@@ -73,6 +76,7 @@ class Operations:
             index = await importing.read_archive(
                 context,
                 byte_streams.received(archive.stream),
+                self._spawner,
                 self._threads,
                 sniff=not archive.media_type,
                 force_compress=archive.force_compress,

@@ -40,6 +40,7 @@ async def local(init: Init) -> Operations:
         metadata.images,
         init.plugins.single(types.LEASE),
         unpack_platforms=choices,
+        spawner=init.spawner,
         threads=threads,
         clock=init.clock,
         ids=init.ids,

@@ -191,6 +191,10 @@ class Unpacker:
                     if await self._exists(choice, layer.chain_id):
                         return
                     continue
+                except BaseException:
+                    # Who is cancelled just then doesn't hear that it is there.
+                    await self._drop(choice, key)
+                    raise
                 await self._extract(choice, layer, key, mounts, turn)
                 return
             raise Unknown(f"failed to prepare an extraction snapshot for {layer.chain_id}: it exists, but not for us")
@@ -222,11 +226,14 @@ class Unpacker:
             )
             faults.reach("transfer.unpack.committed")
         except BaseException as error:
-            with suppress(NotFound):
-                await choice.snapshots.remove(namespace, key, lease=lease)
+            await self._drop(choice, key)
             if not isinstance(error, AlreadyExists):
                 raise
         await self._label(layer.blob, {LABEL_UNCOMPRESSED: layer.diff_id})
+
+    async def _drop(self, choice: UnpackPlatform, key: str) -> None:
+        with suppress(NotFound):
+            await choice.snapshots.remove(self._context.namespace, key, lease=self._context.lease)
 
     async def _apply(self, choice: UnpackPlatform, layer: _Layer, key: str, mounts: Sequence[Mount]) -> Descriptor:
         try:
