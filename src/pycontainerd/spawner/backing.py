@@ -141,6 +141,7 @@ class Memory:
         self._droppable = memoryview(mmap.mmap(-1, self._count))
         """1 for each page that is in the file and that `drop` does not write itself."""
         self._pretended = _mapped(self._size)
+        """Where things are done without effect; there until all is learnt."""
         self._originals = 0
         self._code = code
         code.count_pages(self._regions)
@@ -167,6 +168,7 @@ class Memory:
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
+        _unmap(self._pretended, self._size)
 
     def drop(self, *, pretend: bool) -> int:
         """Drops copies that equal their originals, and what was only read: the number of pages."""
