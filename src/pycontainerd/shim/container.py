@@ -112,6 +112,11 @@ class Container:
     def rootfs(self) -> str:
         return os.path.join(self.bundle, "rootfs")
 
+    @property
+    def restores(self) -> bool:
+        """Whether it waits to be restored from a checkpoint: runc does not know it yet."""
+        return bool(self.request.checkpoint) and self.init.state is State.CREATED
+
     def find(self, exec_id: str) -> Process:
         """Init, or the exec of that id. Raises NotFound."""
         return self.execs.find(exec_id) if exec_id else self.init
@@ -415,10 +420,7 @@ class Container:
                 msgspec.json.decode(resources, type=dict[str, msgspec.Raw])
             except msgspec.DecodeError as error:
                 raise Unknown(f"resources: {error}") from error
-            try:
-                await self.runc.run("update", "--resources=-", self.id, stdin=resources)
-            except RuncFailed as error:
-                raise error.because("OCI runtime update failed") from error
+            await self.runc.run("update", "--resources=-", self.id, stdin=resources)
 
     async def pids(self) -> list[tuple[int, str]]:
         """The processes of the container, with their exec ids or nothing."""

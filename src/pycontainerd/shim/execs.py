@@ -13,7 +13,7 @@ from pycontainerd.api.containerd import events_pb2
 from pycontainerd.errors import AlreadyExists, Error, FailedPrecondition, NotFound, Unknown
 from pycontainerd.rpc.call import check_identifier
 from pycontainerd.shim import exit_record
-from pycontainerd.shim.process import Process, State
+from pycontainerd.shim.process import Process, State, refusal
 from pycontainerd.shim.runc import RuncFailed
 from pycontainerd.shim.stdio import uri
 
@@ -75,6 +75,8 @@ class Execs:
             raise AlreadyExists(f"id {id_}")
         container = self._container
         container.init.check("exec")
+        if container.restores:
+            raise refusal("exec", container.init.state)
         process = _parse(spec)
         process["terminal"] = request.terminal
         self._known[id_] = Exec(container, id_, request, msgspec.json.encode(process))

@@ -29,15 +29,22 @@ OUTPUT_LIMIT: Final = 16 << 20
 
 
 class RuncFailed(Unknown):
-    """runc ended with another status than 0. *said* is the last error of its log, if there is one."""
+    """runc could not be run, or ended with another status than 0.
 
-    def __init__(self, message: str, said: str, output: str) -> None:
+    *said* is the last error of its log, if there is one; *silent* is the path of the log if it has not even made that.
+    """
+
+    def __init__(self, message: str, said: str = "", output: str = "", silent: str = "") -> None:
         super().__init__(message)
         self.said = said
         self.output = output
+        self.silent = silent
 
     def because(self, what: str) -> Unknown:
         """The error for clients: *what* failed, and why in runc's words."""
+        if self.silent:
+            missing = f"open {self.silent}: no such file or directory"
+            return Unknown(f"{what}: unable to retrieve OCI runtime error ({missing}): {self.message}")
         return Unknown(f"{what}: {self.said or self.message}")
 
 
@@ -81,14 +88,14 @@ class Runc:
             ended, said = await self._noted(arguments, Stdio(given if stdin else NULL, output, output))
             text = os.pread(output, OUTPUT_LIMIT, 0)
         if ended.status:
-            raise self._failure(ended, said, text.decode(errors="replace"))
+            raise self._ended(ended, said, text.decode(errors="replace"))
         return text
 
     async def run_with(self, stdio: Stdio, *arguments: str) -> None:
         """Runs a command that hands *stdio* to a process of the container. Raises RuncFailed."""
         ended, said = await self._noted(arguments, stdio)
         if ended.status:
-            raise self._failure(ended, said, "")
+            raise self._ended(ended, said, "")
 
     async def _noted(self, arguments: Sequence[str], stdio: Stdio) -> tuple[Ended, str]:
         """As `execute`, and noted in the bundle, unless it is a look that changes nothing."""
@@ -112,12 +119,12 @@ class Runc:
         return ended, self._last_error(start) if ended.status else ""
 
     def find(self) -> str:
-        """The path of the program. Raises Unknown."""
+        """The path of the program. Raises RuncFailed."""
         found = shutil.which(self.program, path=self.environment.get("PATH", os.defpath))
         if found is None:
             if "/" in self.program:
-                raise Unknown(f"fork/exec {self.program}: no such file or directory")
-            raise Unknown(f'exec: "{self.program}": executable file not found in $PATH')
+                raise self._failure(f"fork/exec {self.program}: no such file or directory")
+            raise self._failure(f'exec: "{self.program}": executable file not found in $PATH')
         return found
 
     def _start(self, program: str, arguments: list[str], stdio: Stdio) -> int:
@@ -128,7 +135,7 @@ class Runc:
                 placed = {number: null if fd == NULL else fd for number, fd in enumerate(given)}
                 return spawn.start(arguments, placed, self.environment, self.tie)
         except OSError as error:
-            raise Unknown(f"fork/exec {program}: {spawn.why(error)}") from error
+            raise self._failure(f"fork/exec {program}: {spawn.why(error)}") from error
 
     def _log_size(self) -> int:
         try:
@@ -153,11 +160,12 @@ class Runc:
                 return line.msg.strip()
         return ""
 
-    def _failure(self, ended: Ended, said: str, output: str) -> RuncFailed:
-        name = self.program
-        ending = _ending(ended.status)
-        text = f"{name} did not terminate successfully: {ending}"
-        return RuncFailed(f"{text}: {output}" if output else text, said, output)
+    def _ended(self, ended: Ended, said: str, output: str) -> RuncFailed:
+        text = f"{self.program} did not terminate successfully: {_ending(ended.status)}"
+        return self._failure(f"{text}: {output}" if output else text, said, output)
+
+    def _failure(self, text: str, said: str = "", output: str = "") -> RuncFailed:
+        return RuncFailed(text, said, output, "" if os.path.exists(self.log) else self.log)
 
 
 def _title(arguments: Sequence[str]) -> str:

@@ -18,13 +18,14 @@ from pycontainerd.content.model import Digest
 from pycontainerd.diff import media
 from pycontainerd.errors import AlreadyExists, Unknown
 from pycontainerd.mounts.model import Mount
-from pycontainerd.oci.image import Descriptor
+from pycontainerd.oci.image import OCI_LAYER_GZIP, Descriptor
 from pycontainerd.runtime.model import Payload
 from pycontainerd.tasks.store import Tasks
 
 IMAGE_TYPE: Final = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
 CONFIG_TYPE: Final = "application/vnd.containerd.container.checkpoint.config.v1+proto"
 PREFIX: Final = "ctrd-checkpoint"
+CHANGES: Final = "rootfs-diff.tar"
 
 
 class Content(Protocol):
@@ -39,6 +40,8 @@ class Differ(Protocol):
     """Who makes archives of directories, and directories of archives."""
 
     async def apply_content(self, namespace: str, descriptor: Descriptor, mounts: Sequence[Mount]) -> Descriptor: ...
+
+    async def apply(self, descriptor: Descriptor, blob: int, mounts: Sequence[Mount]) -> Descriptor: ...
 
     async def compare(
         self,
@@ -91,6 +94,22 @@ class Checkpoints:
         await asyncio.to_thread(os.mkdir, directory, 0o700)
         plain = Descriptor(media.PLAIN, checkpoint.digest, checkpoint.size)
         await self._differ().apply_content(namespace, plain, (_bound(directory),))
+
+    async def change(self, checkpoint: str, rootfs: str) -> None:
+        """Applies what lies as an archive beside the directory *checkpoint* to *rootfs*, if anything does.
+
+        Raises Unknown.
+        """
+        path = os.path.join(os.path.dirname(checkpoint.rstrip("/")), CHANGES)
+        try:
+            archive = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            size = os.fstat(archive).st_size
+            await self._differ().apply(Descriptor(OCI_LAYER_GZIP, "", size), archive, (_bound(rootfs),))
+        finally:
+            os.close(archive)
 
     async def _keep_files(self, namespace: str, directory: str, lease: str | None) -> Descriptor:
         made = await self._differ().compare(

@@ -35,6 +35,11 @@ def source(request: tasks_pb2.CreateTaskRequest, options: runc_pb2.Options) -> s
     return Descriptor(checkpoint.media_type, checkpoint.digest, checkpoint.size)
 
 
+def restores_at_once(request: tasks_pb2.CreateTaskRequest) -> bool:
+    """Whether the task is to run when it is created: that goes with a checkpoint in a directory of the descriptor's."""
+    return RESTORE_FROM in request.checkpoint.annotations
+
+
 def image_path(request: tasks_pb2.CheckpointTaskRequest, runtime: str) -> str:
     """The directory that the options of *request* name; nothing: it goes into content. Raises Unknown for others."""
     if not request.HasField("options"):
@@ -47,7 +52,7 @@ def image_path(request: tasks_pb2.CheckpointTaskRequest, runtime: str) -> str:
     try:
         return runc_pb2.CheckpointOptions.FromString(request.options.value).image_path
     except DecodeError as error:
-        raise Unknown(f"task checkpoint options for {runtime}: {error}") from error
+        raise Unknown("proto: cannot parse invalid wire-format data") from error
 
 
 def is_known_type(name: str) -> bool:

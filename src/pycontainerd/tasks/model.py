@@ -80,6 +80,8 @@ class NewTask:
     runtime: str = ""
     api_address: str = ""
     api_version: int = 0
+    change: Callable[[str], Awaitable[None]] | None = None
+    """Changes the mounted root file system as it was at the checkpoint: then the task runs as soon as it is created."""
     unpack: Callable[[str], Awaitable[None]] | None = None
     """Makes the directory that it is told, and fills it with the checkpoint to restore from, if that is not a directory
     yet."""

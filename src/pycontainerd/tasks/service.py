@@ -56,6 +56,9 @@ class TasksService(Service):
             runtime=request.runtime_path,
             api_address=request.task_api_address or options.task_api_address,
             api_version=request.task_api_version or options.task_api_version,
+            change=partial(self._checkpoints.change, checkpoint)
+            if isinstance(checkpoint, str) and requested.restores_at_once(request)
+            else None,
             unpack=partial(self._checkpoints.unpack, namespace, checkpoint)
             if isinstance(checkpoint, Descriptor)
             else None,
@@ -171,7 +174,7 @@ def _options(request: tasks_pb2.CreateTaskRequest, runtime: str) -> runc_pb2.Opt
     try:
         return runc_pb2.Options.FromString(request.options.value)
     except DecodeError as error:
-        raise Unknown(f"task create options for {runtime}: {error}") from error
+        raise Unknown("proto: cannot parse invalid wire-format data") from error
 
 
 def _stdio(request: tasks_pb2.CreateTaskRequest | tasks_pb2.ExecProcessRequest) -> Stdio:

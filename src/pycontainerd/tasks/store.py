@@ -145,6 +145,9 @@ class Tasks:
                     checkpoint=checkpoint,
                     options=task.options or container.options,
                 )
+                if task.change is not None:
+                    await task.change(shim.bundle.rootfs)
+                    pid = await shim.api.start(task.id, "")
         except BaseException as error:
             await manager.undo(self._abandon(shim), f"take back task {task.id}")
             if isinstance(error, Error):
