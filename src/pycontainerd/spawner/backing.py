@@ -35,6 +35,7 @@ import sys
 from typing import Final
 
 from pycontainerd.spawner.bytecode import PAGE, ByteCode
+from pycontainerd.system import tracing
 from pycontainerd.system.libc import checked, failure, libc
 
 SMALLEST_REGION: Final = 256 << 10
@@ -119,6 +120,11 @@ class Witness:
         self._stack = _mapped(_STACK_SIZE)
         pause = ctypes.cast(libc.pause, ctypes.c_void_p)
         self._pid = checked(_clone(pause, self._stack + _STACK_SIZE, signal.SIGCHLD, None))
+        try:
+            tracing.tie(self._pid)
+        except OSError:
+            self.end()
+            raise
 
     def end(self) -> None:
         os.kill(self._pid, signal.SIGKILL)

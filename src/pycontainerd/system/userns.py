@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 from typing import Final
 
+from pycontainerd.system import tracing
 from pycontainerd.system.libc import checked, libc
 from pycontainerd.system.namespaces import CLONE_NEWUSER
 
@@ -25,6 +27,8 @@ def open_mapped(uid_map: str, gid_map: str) -> int:
     flags = _CLONE_VM | CLONE_NEWUSER | signal.SIGCHLD
     pid = checked(libc.clone(libc.pause, ctypes.c_void_p(top), flags, None))
     try:
+        with contextlib.suppress(OSError):  # where tracing is forbidden, as in some sandboxes
+            tracing.tie(pid)
         for name, text in (("uid_map", uid_map), ("gid_map", gid_map)):
             with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
                 file.write(text)
