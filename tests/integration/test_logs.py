@@ -28,7 +28,7 @@ RECORD: Final = 30 + len(" stdout F ") + len(LINE) + 1
 
 LAST: Final = b"2026-11-24T07:46:57.297688974Z stderr F end\n"
 
-WAIT_S: Final = 60
+WAIT_S: Final = 120
 
 
 def native(path: Path) -> str:
