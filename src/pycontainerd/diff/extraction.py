@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +31,9 @@ _LATEST_NS: Final = (1 << 63) - 1
 _32_BITS: Final = 0xFFFFFFFF
 _WARNINGS_LIMIT: Final = 100
 _DEVICES: Final = frozenset({header.CHARACTER, header.BLOCK_DEVICE})
+_GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""A directory that a later entry has removed, or whose parent is now something else, be it a link to itself."""
+
 _WITH_USER_ATTRIBUTES: Final = frozenset({header.REGULAR, header.DIRECTORY})
 
 MakeDevice = Callable[[int, bytes, int, int], None]
@@ -202,8 +204,11 @@ class Extraction:
         """Sets the times of directories, those that are still there."""
         for path, ns in self._directories.items():
             parent, _, name = path.rpartition(b"/")
-            with suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 os.utime(name, ns=ns, dir_fd=self._root.existing(parent).fd, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
 
     def _link(self, entry: Entry, parent: Directory, name: bytes) -> None:
         """A hard link to another entry; what it says of owner, mode and times holds for that one as well."""

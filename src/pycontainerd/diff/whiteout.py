@@ -71,16 +71,28 @@ class RemovingWhiteouts:
         self._mine.setdefault(parent.inode, set()).add(name)
 
     def _empty(self, top: int, inode: int) -> None:
-        """Removes what isn't ours, directory after directory; an inode of a removed one may come again."""
+        """Removes what isn't ours below *top*. However deep it is, one descriptor suffices: the way up goes by `..`."""
+        current = os.open(b".", OPEN_DIRECTORY, dir_fd=top)
+        pending = [self._clear(current, inode)]
+        try:
+            while pending[-1] or len(pending) > 1:
+                down = bool(pending[-1])
+                following = os.open(pending[-1].pop() if down else b"..", OPEN_DIRECTORY, dir_fd=current)
+                os.close(current)
+                current = following
+                if down:
+                    pending.append(self._clear(current, os.fstat(current).st_ino))
+                else:
+                    pending.pop()
+        finally:
+            os.close(current)
+
+    def _clear(self, directory: int, inode: int) -> list[bytes]:
+        """Removes what isn't ours right in the directory; the names of directories that are."""
         kept = self._mine.get(inode, set())
-        with os.scandir(top) as entries:
+        with os.scandir(directory) as entries:
             children = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for name, is_directory in children:
+        for name, _ in children:
             if name not in kept:
-                self._root.remove(top, name)
-            elif is_directory:
-                child = os.open(name, OPEN_DIRECTORY, dir_fd=top)
-                try:
-                    self._empty(child, os.fstat(child).st_ino)
-                finally:
-                    os.close(child)
+                self._root.remove(directory, name)
+        return [name for name, is_directory in children if is_directory and name in kept]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,11 +99,29 @@ def test_more_directories_than_are_kept_open(scratch: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.parametrize("overlay", [True, False])
+def test_the_parent_of_a_directory_may_become_a_link_to_itself(scratch: Path, *, overlay: bool) -> None:
+    Root(scratch, overlay=overlay).extract([directory("a/a"), symlink("a", "a"), Member("b")])
+    assert os.readlink(scratch / "a") == "a"
+    assert (scratch / "b").exists()
+
+
 def test_an_opaque_directory_keeps_what_its_own_layer_brought(scratch: Path) -> None:
     root = Root(scratch, overlay=False)
     root.extract([Member("d/old"), Member("d/sub/old"), Member("d/mine/old")])
     root.extract([Member("d/new"), directory("d/mine"), Member("d/mine/new"), Member("d/.wh..wh..opq")])
     assert {str(path.relative_to(scratch)) for path in scratch.rglob("*")} == {"d", "d/new", "d/mine", "d/mine/new"}
+
+
+def test_an_opaque_directory_may_be_deeper_than_functions_can_call_each_other(scratch: Path) -> None:
+    depth = sys.getrecursionlimit() + 100
+    paths = ["d" + "/a" * level for level in range(depth)]
+    root = Root(scratch, overlay=False)
+    root.extract([Member(f"{paths[-1]}/old")])
+    root.extract([*(directory(path) for path in paths), Member(f"{paths[-1]}/new"), Member("d/.wh..wh..opq")])
+    assert os.listdir(scratch / paths[-1]) == ["new"]
+    root.extract([Member(".wh.d")])  # what clears up after us can't go so deep
+    assert os.listdir(scratch) == []
 
 
 @pytest.mark.parametrize(
