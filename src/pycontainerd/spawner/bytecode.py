@@ -78,7 +78,7 @@ def _pieces() -> Iterator[tuple[int, int]]:
 
 
 def _all_code() -> list[CodeType]:
-    found = [each.__code__ for each in gc.get_objects() if isinstance(each, FunctionType)]
+    found = [each.__code__ for each in gc.get_objects() if type(each) is FunctionType]
     known: dict[int, CodeType] = {}
     while found:
         code = found.pop()
