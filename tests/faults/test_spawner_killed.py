@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,24 @@ def test_a_run_after_the_spawner_was_killed_finds_another(daemon: Daemon) -> Non
     os.close(gone)
     assert daemon.run("--rm", IMAGE, "c", "echo", "hello").out == "hello\n"
     assert only_spawner(daemon) != first
+
+
+def killed_spawner(daemon: Daemon) -> int:
+    """Kills the spawner as soon as there is one: the daemon starts it, and nobody is told when."""
+    until = time.monotonic() + 60
+    while not (found := spawners(daemon.socket_dir)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found[0]
+
+
+def test_spawners_that_are_killed_are_replaced_before_they_are_needed(daemon: Daemon) -> None:
+    """Most of these are killed while they warm up."""
+    assert len({killed_spawner(daemon) for _ in range(6)}) > 1
+    assert daemon.run("--rm", IMAGE, "c", "echo", "hello").out == "hello\n"
 
 
 @pytest.mark.parametrize("point", POINTS)

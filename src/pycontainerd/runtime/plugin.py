@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -23,6 +24,9 @@ from pycontainerd.spawner.messages import own_environment
 from pycontainerd.version import version
 
 _LOG: Final = logging.getLogger(__name__)
+
+AGAIN_S: Final = 0.1
+"""How long after the end of a spawner another is started, if nobody needs it before."""
 
 
 @plugin(types.SHIM, "manager", requires=[types.EVENT, types.METADATA], config=sections.ShimManager)
@@ -53,7 +57,7 @@ async def manager(init: Init) -> ShimManager:
     init.stack.push_async_callback(shims.close)
 
     async def warm() -> None:
-        background.spawn(_connect(spawner), name="warm the spawner")
+        background.spawn(_keep(spawner), name="keep a warm spawner")
 
     init.after_serving.append(warm)
     return shims
@@ -70,9 +74,11 @@ def environment(extra: tuple[str, ...]) -> Mapping[str, str]:
     return own_environment() | {name: value for name, _, value in (variable.partition("=") for variable in extra)}
 
 
-async def _connect(spawner: Spawner) -> None:
-    """Starts the spawner, or finds it, before the first task needs it."""
-    try:
-        await spawner.connect()
-    except Exception as error:  # noqa: BLE001 - whoever needs it hears of it
-        _LOG.warning("failed to start the spawner", extra=fields(error=error))
+async def _keep(spawner: Spawner) -> None:
+    """Has a spawner at all times, also when one was killed, so that no task has to wait until one is warm."""
+    while True:
+        try:
+            await spawner.lost()
+        except Exception as error:  # noqa: BLE001 - whoever needs it hears of it
+            _LOG.warning("failed to start the spawner", extra=fields(error=error))
+        await asyncio.sleep(AGAIN_S)

@@ -108,6 +108,11 @@ class Spawner:
         """Connects now, so that the first request finds a warm spawner."""
         await self._connected()
 
+    async def lost(self) -> None:
+        """Connects, and returns when that connection has ended: the spawner was killed, or we have closed it."""
+        connection = await self._connected()
+        await connection.ended.wait()
+
     async def close(self) -> None:
         """Ends the connection; children go on."""
         if self._connection is not None:
@@ -183,6 +188,7 @@ class _Connection:
 
     def __init__(self, connection: socket.socket) -> None:
         self.closed = False
+        self.ended = asyncio.Event()
         self._socket = connection
         self._loop = asyncio.get_running_loop()
         self._asked: deque[_Asked] = deque()
@@ -229,6 +235,7 @@ class _Connection:
         if self.closed:
             return
         self.closed = True
+        self.ended.set()
         self._loop.remove_reader(self._socket)
         if self._room is not None:
             self._loop.remove_writer(self._socket)
