@@ -40,12 +40,6 @@ def a_run_prints_and_tells_its_code(desk: Desk) -> None:
     desk.run("--rm", IMAGE, "c", "sh", "-c", "kill -9 $$")
     desk.run("--rm", IMAGE, "c", "head", "-n1", stdin=b"typed\n")
     desk.run("--rm", "--null-io", IMAGE, "c", "sh", "-c", "echo unseen; exit 3")
-    log = desk.daemon.base / "log-uri"
-    desk.run("--rm", "--log-uri", f"file://{log}", IMAGE, "c", "sh", "-c", "echo out; echo err >&2")
-    while len(lines := log.read_text().splitlines()) < 2:
-        time.sleep(0.02)  # the original's shim may still be writing
-    desk.note("the log", " and ".join(sorted(lines)))
-    log.unlink()
 
 
 def what_is_wrong_is_said(desk: Desk) -> None:
