@@ -24,7 +24,7 @@ from pycontainerd.snapshots.tree_work import Trees
 from pycontainerd.threads import Threads
 
 faults.declare(
-    "snapshots.directory.made", "snapshots.directory.named", "snapshots.remove.hidden", "snapshots.remove.swept"
+    "snapshots.directory.made", "snapshots.directory.named", "snapshots.remove.hidden", "snapshots.remove.deleted"
 )
 
 _MODE: Final = 0o700
@@ -136,6 +136,7 @@ class Directories:
             with translated(f"remove snapshot directory {self.path(number)}"):
                 hidden = await self._threads.run(self._hide, number)
                 await self._trees.remove(hidden)
+                faults.reach("snapshots.remove.deleted")
         except BaseException:
             self._knows_litter = False
             raise
@@ -178,7 +179,6 @@ class Directories:
                 continue
             with translated(f"remove snapshot directory {os.path.join(self._parent, name)}"):
                 await self._trees.remove(os.path.join(self._parent, name))
-                faults.reach("snapshots.remove.swept")
 
 
 def make_exactly(directory: str, mode: int) -> None:
