@@ -325,9 +325,6 @@ def daemon() -> Iterator[Callable[[], None]]:
 def main(device: str, file_system: str, boot: int, seed: int) -> None:
     """Never returns: the power goes."""
     channel = Channel()
-    if file_system == "xfs":
-        for module in sorted(Path("/modules").iterdir()):
-            subprocess.run(["insmod", module], check=True)
     subprocess.run(["mount", "-t", file_system, "-o", MOUNT_OPTIONS[file_system], device, str(DISK)], check=True)
     with daemon() as ready:
         channel.tell("booted")

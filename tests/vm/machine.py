@@ -23,22 +23,26 @@ from typing import Any, Final
 from tests.harness import peers
 from tests.harness.daemon import Result
 from tests.harness.machine import MARK, SESSION
-from tests.vm.image import CHECKOUT, Image
+from tests.vm.image import CHECKOUT, PLAIN, Image
 
 READY_S: Final = 600
 """How long a boot may take, and an answer beyond the time that its program has: other tests may have the processors."""
 
 COMMAND_S: Final = 300
+MODULES: Final = f"{CHECKOUT}:{CHECKOUT}/src"
 MEMORY_MB: Final = 1024
 PORTS: Final = ("agent", "told")
 PATH: Final = peers.path_with(Path(sys.prefix) / "bin")
+QEMU: Final = ("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max")
+"""A machine goes with the process that has started it, however that ends."""
+
 KERNEL_LINE: Final = "console=ttyS0 loglevel=4 panic=-1 mitigations=off cgroup_no_v1=all random.trust_cpu=on"
 
 
 class Machine:
     """One machine while it is on."""
 
-    def __init__(self, image: Image, directory: Path, disks: Sequence[str], cpus: int) -> None:
+    def __init__(self, image: Image, directory: Path, disks: Sequence[str], cpus: int, init: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.console = directory / "console"
@@ -47,12 +51,14 @@ class Machine:
             "HOME": "/root",
             "LANG": "C.UTF-8",
             "PYTHONPATH": f"{CHECKOUT}/src",
+            "PYCONTAINERD_CACHE": str(peers.CACHE),
+            "PYCONTAINERD_TEST_PATIENCE": "5",
         }
         listeners = {name: _listener(directory / name) for name in PORTS}
         try:
             with self.console.open("ab") as console:
                 self.process = subprocess.Popen(
-                    self._command(image, disks, cpus),
+                    self._command(image, disks, cpus, init),
                     stdin=subprocess.DEVNULL,
                     stdout=console,
                     stderr=console,
@@ -64,11 +70,18 @@ class Machine:
                 listener.close()
         self._lines = self._agent.makefile("rb")
 
-    def _command(self, image: Image, disks: Sequence[str], cpus: int) -> list[str]:
-        command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus)]
+    def _command(self, image: Image, disks: Sequence[str], cpus: int, init: str) -> list[str]:
+        command = [*QEMU, "-smp", str(cpus)]
         command += ["-m", str(MEMORY_MB), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         command += ["-serial", f"file:{self.console}", "-device", "virtio-serial"]
-        command += ["-kernel", str(image.kernel), "-initrd", str(image.initramfs), "-append", KERNEL_LINE]
+        command += [
+            "-kernel",
+            str(image.kernel),
+            "-initrd",
+            str(image.initramfs),
+            "-append",
+            f"{KERNEL_LINE} init={init}",
+        ]
         for disk in (f"file={image.system},format=raw,if=virtio,readonly=on,file.locking=off", *disks):
             command += ["-drive", disk]
         for name in PORTS:
@@ -78,19 +91,18 @@ class Machine:
 
     @classmethod
     @contextmanager
-    def boot(cls, image: Image, directory: Path, *, disks: Sequence[str] = (), cpus: int = 1) -> Iterator[Machine]:
-        """A machine that has booted. *disks* are values of QEMU's `-drive`. At the end it is off.
+    def boot(
+        cls, image: Image, directory: Path, *, disks: Sequence[str] = (), cpus: int = 1, init: str = PLAIN
+    ) -> Iterator[Machine]:
+        """A machine that has booted, with *init* as its first program. *disks* are values of QEMU's `-drive`.
 
-        What is raised meanwhile gets the end of the console as a note.
+        At the end it is off.
         """
-        machine = cls(image, directory, disks, cpus)
+        machine = cls(image, directory, disks, cpus, init)
         try:
             machine._agent.settimeout(READY_S)
             machine._read()
             yield machine
-        except BaseException as error:
-            error.add_note(machine.tail())
-            raise
         finally:
             machine._close()
             shutil.rmtree(directory, ignore_errors=True)
@@ -135,7 +147,12 @@ class Machine:
 
     def start_module(self, module: str, *arguments: str | int) -> int:
         """Starts a module of this checkout inside, and leaves it running."""
-        return self.start(sys.executable, "-m", module, *map(str, arguments), PYTHONPATH=f"{CHECKOUT}:{CHECKOUT}/src")
+        return self.start(sys.executable, "-m", module, *map(str, arguments), PYTHONPATH=MODULES)
+
+    def run_module(self, module: str, *arguments: str | int, timeout_s: float = 10 * COMMAND_S) -> str:
+        """Runs a module of this checkout inside, which must succeed, and returns its output."""
+        command = (sys.executable, "-m", module, *map(str, arguments))
+        return self.run(*command, timeout_s=timeout_s, PYTHONPATH=MODULES)
 
     def write(self, path: str, text: str) -> None:
         """Writes a file inside."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.vm.disk import Disk
-from tests.vm.image import Image, build
+from tests.vm.image import XFS, Image, build
 from tests.vm.machine import READY_S, Machine
 
 DISK_BYTES: Final = 320 << 20
@@ -99,6 +99,8 @@ def cut_often(image: Image, directory: Path, file_system: str, *, cuts: int, see
         for boot in range(cuts + 1):
             with disk.served(), Machine.boot(image, directory / "machine", disks=[disk.drive]) as machine:
                 last = boot == cuts
+                if file_system == "xfs":
+                    machine.run("sh", "-c", f"for module in {XFS}/*; do insmod $module; done")
                 machine.start_module("tests.vm.labour", "/dev/vdb", file_system, boot, seed)
                 early = not last and chance.random() < EARLY
                 told = Told(machine.told, ledger)
