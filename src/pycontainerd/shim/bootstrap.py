@@ -135,11 +135,12 @@ def _launch(request: dict[str, Any], shown: list[str], listening: int, socket_di
     log = open_log(request["bundle"])
     fds = [listening] if log < 0 else [listening, log]
     data = json.dumps(request).encode()
+    directory = request["bundle"]
     try:
-        if not quick.start_shim(socket_dir, data, fds, directory=request["bundle"], title=shown, oom_raise=OOM_RAISE):
+        if not quick.start_shim(socket_dir, data, fds, directory=directory, title=shown, oom_raise=OOM_RAISE):
             from pycontainerd.shim.launch import launch
 
-            launch(data, fds, directory=request["bundle"], title=shown, socket_dir=socket_dir)
+            launch(data, fds, directory=directory, title=shown, oom_raise=OOM_RAISE, socket_dir=socket_dir)
     finally:
         if log >= 0:
             os.close(log)

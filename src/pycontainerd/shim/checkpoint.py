@@ -7,15 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from pycontainerd.api.containerd.runc import v1_pb2 as runc_pb2
 from pycontainerd.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from pycontainerd.shim.container import CreateTask
+from pycontainerd.shim.creation import CreateTask
 
 
 @dataclass(frozen=True, slots=True)

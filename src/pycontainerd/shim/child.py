@@ -15,7 +15,6 @@ from pycontainerd.shim.messages import ShimRequest, decode
 from pycontainerd.shim.rehearsal import rehearse
 from pycontainerd.shim.server import Prepared, serve
 from pycontainerd.shim.spawn import find_tie
-from pycontainerd.spawner.backing import drop_unchanged
 from pycontainerd.spawner.gathering import gather
 from pycontainerd.system import prctl
 from pycontainerd.system.cgroup import Cgroup
@@ -51,7 +50,7 @@ def serve_request(wanted: ShimRequest, fds: list[int]) -> None:
     if environment.get(SCHED_CORE):
         prctl.new_core_scheduling_cookie()
     with socket.socket(fileno=fds[0]) as listening:
-        serve(wanted, listening, log_fd, environment, _prepared or Prepared(), at_rest=drop_unchanged)
+        serve(wanted, listening, log_fd, environment, _prepared or Prepared())
 
 
 def _is_first(bundle: str) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -24,16 +23,15 @@ from pycontainerd.quoting import quote
 from pycontainerd.shim import exec_fifo, exit_record, removal, spec, steps, unmounting
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim.checkpoint import Checkpoint, checkpoint_arguments, keep_log, restore_arguments, working
+from pycontainerd.shim.creation import CreateTask
 from pycontainerd.shim.execs import Execs, read_pid
 from pycontainerd.shim.host import Host
 from pycontainerd.shim.oom import OomWatch
-from pycontainerd.shim.options import Options
 from pycontainerd.shim.process import Process, State
 from pycontainerd.shim.reaper import Ended
 from pycontainerd.shim.runc import RuncFailed
 from pycontainerd.shim.runc_root import DEFAULT_ROOT, state_directory
 from pycontainerd.shim.spawn import why
-from pycontainerd.shim.stdio import uri
 from pycontainerd.shim.stdio.opening import StreamOpener
 from pycontainerd.shim.stdio.streams import Streams
 from pycontainerd.shim.timestamp import set_timestamp
@@ -58,19 +56,6 @@ faults.declare(
     "shim.delete.deleted",
     "shim.delete.unmounted",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CreateTask:
-    """What a container is created from."""
-
-    id: str
-    bundle: str
-    rootfs: tuple[Mount, ...]
-    stdio: uri.Request
-    options: Options
-    checkpoint: str
-    parent_checkpoint: str
 
 
 class Container:
@@ -478,11 +463,6 @@ def _read_spec(bundle: str) -> spec.Spec:
         return spec.read(bundle)
     except (OSError, msgspec.DecodeError):
         return spec.Spec()  # runc will say what is wrong with it
-
-
-def mounts_of(messages: Sequence[Any]) -> tuple[Mount, ...]:
-    """The mounts of a request as values."""
-    return tuple(Mount(m.type, m.source, m.target, tuple(m.options)) for m in messages)
 
 
 def mount_failure(mount: Mount, target: str, error: OSError) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from pycontainerd import faults
 from pycontainerd.errors import Error
-from pycontainerd.shim.bootstrap import OOM_RAISE
 from pycontainerd.spawner.messages import Setting, soft_limits
 
 faults.declare("shim.spawner")
 
 
-def launch(request: bytes, fds: Sequence[int], *, directory: str, title: Sequence[str], socket_dir: str) -> None:
+def launch(
+    request: bytes, fds: Sequence[int], *, directory: str, title: Sequence[str], oom_raise: int, socket_dir: str
+) -> None:
     """Leaves a shim behind that serves the first of *fds*. Raises OSError."""
     from pycontainerd.spawner.client import BlockingClient
 
@@ -23,7 +24,7 @@ def launch(request: bytes, fds: Sequence[int], *, directory: str, title: Sequenc
         environment=None,  # the request has it
         directory=directory,
         title=tuple(title),
-        oom_raise=OOM_RAISE,
+        oom_raise=oom_raise,
         soft_limits=soft_limits(),
     )
     try:

@@ -18,8 +18,9 @@ from pycontainerd.api.containerd.services.events.ttrpc import v1_pb2 as events_p
 from pycontainerd.errors import Error
 from pycontainerd.rpc.service import methods_of
 from pycontainerd.rpc.ttrpc.client import TtrpcClientConnection
+from pycontainerd.shim.coroutines import LoopWaiter
 from pycontainerd.shim.journal import Journal
-from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.timestamp import set_timestamp
 from pycontainerd.shim.transport import connect_unix
 

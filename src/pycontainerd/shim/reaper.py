@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.coroutines import LoopWaiter
+from pycontainerd.shim.loop import Loop
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ FLUSH_S: Final = 2.0
 """How long the last events may take on their way when the shim ends."""
 
 REST_S: Final = 1.0
-"""How long nothing must have happened before memory is given back for the first time."""
+"""How long nothing must have happened before a shim lets go of what it can have again, for the first time."""
 
 SIGNALS: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -48,23 +48,13 @@ def serve(
     log_fd: int,
     environment: Mapping[str, str],
     prepared: Prepared,
-    *,
-    at_rest: Callable[[], object],
 ) -> None:
-    """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then.
-
-    *at_rest* is called when there is nothing to do; see `Loop.at_rest`.
-    """
+    """Serves *listening* until a shutdown is asked for, by a call or by SIGTERM; removes the socket then."""
     fields = {"runtime": "io.containerd.runc.v2", "id": request.id}
     journal = Journal(log_fd, debug=request.debug, fields=fields)
     loop = Loop(lambda name, error: journal.error(f"{name}: {_described(error)}"))
     shim = Shim(loop, journal, request, environment, prepared)
-
-    def rest() -> None:
-        shim.rest()
-        at_rest()
-
-    loop.at_rest(REST_S, rest)
+    loop.at_rest(REST_S, shim.rest)
     loop.run(shim.run(listening))
 
 

@@ -15,7 +15,7 @@ from pycontainerd.rpc.service import Service, ServiceTable
 from pycontainerd.shim import options as runc_options
 from pycontainerd.shim import stats
 from pycontainerd.shim.checkpoint import Checkpoint
-from pycontainerd.shim.container import CreateTask, mounts_of
+from pycontainerd.shim.creation import CreateTask, mounts_of
 from pycontainerd.shim.logs.service import LogsService
 from pycontainerd.shim.process import State
 from pycontainerd.shim.stdio import uri

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pycontainerd.api.containerd import events_pb2
 from pycontainerd.errors import AlreadyExists, FailedPrecondition, NotFound
 from pycontainerd.rpc.call import check_identifier
-from pycontainerd.shim.container import Container, CreateTask
+from pycontainerd.shim.container import Container
+from pycontainerd.shim.creation import CreateTask
 from pycontainerd.shim.execs import Exec
 from pycontainerd.shim.host import Host
 from pycontainerd.shim.logs.log import Log

@@ -20,8 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from pycontainerd import faults
-from pycontainerd.spawner import backing, child
-from pycontainerd.spawner.bytecode import ByteCode
+from pycontainerd.spawner import child
 from pycontainerd.spawner.messages import (
     DESCRIPTOR_LIMIT,
     SIZE_LIMIT,
@@ -56,11 +55,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()
     spawner = Spawner(socket.socket(fileno=LISTENING_FD), path, identity, load_roles(table), float(idle_s))
-    code = ByteCode()
     gc.collect()
     kept = settle()
     gc.freeze()
-    backing.back(code)
     faults.arm(os.environ.get(faults.VARIABLE, ""))  # not before: what is played through has points of its own
     spawner.run()
     del kept

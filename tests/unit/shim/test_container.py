@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from pycontainerd.errors import Unknown
 from pycontainerd.shim import container as module
 from pycontainerd.shim import exit_record
-from pycontainerd.shim.container import Container, CreateTask
+from pycontainerd.shim.container import Container
+from pycontainerd.shim.creation import CreateTask
 from pycontainerd.shim.exec_fifo import KnownRuntimes
 from pycontainerd.shim.host import Host
 from pycontainerd.shim.journal import Journal

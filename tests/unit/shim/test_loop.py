@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Generator
 
 import pytest
 
-from pycontainerd.shim.loop import Cancelled, Lock, Loop
+from pycontainerd.shim.coroutines import Cancelled, Lock
+from pycontainerd.shim.loop import Loop
 
 
 def run(body: Callable[[Loop], Awaitable[None]]) -> None:

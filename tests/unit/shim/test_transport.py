@@ -12,7 +12,8 @@ import pytest
 
 from pycontainerd.rpc.driver import Transport
 from pycontainerd.shim import address
-from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.coroutines import LoopWaiter
+from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.transport import PAUSE_S, Listener
 
 

@@ -6,7 +6,8 @@ from collections import deque
 from typing import Final
 
 from pycontainerd.errors import ResourceExhausted
-from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.coroutines import LoopWaiter
+from pycontainerd.shim.loop import Loop
 
 BACKLOG: Final = 1 << 20
 """Bytes that may wait for a follower that asks for nothing else."""

@@ -21,11 +21,12 @@ from pycontainerd.errors import Error
 from pycontainerd.rpc.service import ServiceTable
 from pycontainerd.rpc.ttrpc.server import TtrpcServerConnection
 from pycontainerd.shim import address
+from pycontainerd.shim.coroutines import LoopTask, LoopWaiter
 from pycontainerd.shim.logs.log import Log
 from pycontainerd.shim.logs.record import STDERR, STDOUT
 from pycontainerd.shim.logs.service import LogsService
 from pycontainerd.shim.logs.target import LogTarget
-from pycontainerd.shim.loop import Loop, LoopTask, LoopWaiter
+from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.stdio import pump
 from pycontainerd.shim.transport import Listener, remove_socket
 

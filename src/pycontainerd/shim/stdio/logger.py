@@ -16,8 +16,9 @@ from typing import Final
 
 from pycontainerd.errors import Unknown
 from pycontainerd.shim import spawn
+from pycontainerd.shim.coroutines import LoopWaiter
 from pycontainerd.shim.journal import Journal
-from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.reaper import Reaper
 from pycontainerd.shim.runc import NULL, Stdio, opened_null
 from pycontainerd.shim.spawn import why

@@ -9,9 +9,10 @@ from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 from pycontainerd.errors import Unknown
+from pycontainerd.shim.coroutines import LoopTask
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.logs.log import Log
-from pycontainerd.shim.loop import Loop, LoopTask
+from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.runc import Stdio
 from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio.pump import consume, discard

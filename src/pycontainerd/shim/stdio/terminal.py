@@ -13,9 +13,10 @@ import termios
 from typing import Final
 
 from pycontainerd.errors import Unknown
+from pycontainerd.shim.coroutines import LoopWaiter
 from pycontainerd.shim.journal import Journal
 from pycontainerd.shim.logs.record import STDOUT
-from pycontainerd.shim.loop import Loop, LoopWaiter
+from pycontainerd.shim.loop import Loop
 from pycontainerd.shim.spawn import why
 from pycontainerd.shim.stdio import pump, uri
 from pycontainerd.shim.stdio.logger import Logger
