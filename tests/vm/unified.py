@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,17 +24,31 @@ from tests.integration.tasks.house import OUR_RUNTIME, House, Place
 from tests.integration.tasks.test_answers import run, running, stop
 
 MIB = 1 << 20
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def base(session_base: Path) -> Iterator[Path]:
+    """The directory of all these tests, so that one spawner serves them: its warm-up is long on an emulated machine."""
+    directory = session_base / "unified"
+    directory.mkdir()
+    yield directory
+    daemon.end_processes_below(directory)
+    daemon.unmount_below(directory)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture
-def place(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Directories and a namespace of this test, with our shim."""
-    monkeypatch.setenv("CONTAINERD_ADDRESS", str(scratch / "c.sock"))
-    place = Place(scratch, f"{SESSION}-{scratch.name}", runtime=OUR_RUNTIME)
+def place(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A namespace of this test, with our shim."""
+    monkeypatch.setenv("CONTAINERD_ADDRESS", str(base / "c.sock"))
+    place = Place(base, f"{SESSION}-{next(_numbers)}", runtime=OUR_RUNTIME)
     yield place
     delete_containers(place)
-    daemon.end_processes_below(scratch)
-    daemon.unmount_below(scratch)
+    for pid in place.shims():
+        os.kill(pid, signal.SIGKILL)
+    daemon.unmount_below(place.state)
+    shutil.rmtree(place.state / place.namespace, ignore_errors=True)
     daemon.remove_cgroups_of(place.namespace)
 
 
