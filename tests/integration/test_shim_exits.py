@@ -19,6 +19,7 @@ from pycontainerd.api.containerd.task import v3_pb2 as task
 from pycontainerd.errors import InvalidArgument
 from pycontainerd.rpc.ttrpc.link import ConnectionClosed
 from pycontainerd.shim import exit_record
+from tests.harness.cgroups import group_everywhere
 from tests.harness.machine import SESSION
 from tests.integration.shim_process import OURS, STOCK, ShimProcess
 
@@ -355,17 +356,8 @@ def test_a_lack_of_memory_is_told(scratch: Path) -> None:
 
 @pytest.fixture
 def cgroup() -> Iterator[str]:
-    """An empty control group in every hierarchy."""
-    name = f"/{SESSION}-shim"
-    groups = [Path(f"{hierarchy}{name}") for hierarchy in Path("/sys/fs/cgroup").iterdir() if hierarchy.is_dir()]
-    for group in groups:
-        group.mkdir()
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            if (group / file).exists():  # the stock shim does not care for it
-                (group / file).write_text((group.parent / file).read_text())
-    yield name
-    for group in groups:
-        group.rmdir()
+    with group_everywhere(f"{SESSION}-shim") as path:
+        yield path
 
 
 @pytest.mark.parametrize("kind", [OURS, STOCK])

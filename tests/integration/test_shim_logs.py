@@ -245,7 +245,7 @@ def test_a_log_that_can_not_be_written_is_an_error(scratch: Path, uri: str, why:
     played(scratch, body, "/bin/true")
 
 
-def test_what_a_killed_shim_has_read_is_in_the_file(scratch: Path) -> None:
+def test_all_records_but_the_last_of_a_killed_shim_are_whole(scratch: Path) -> None:
     path = scratch / "c.log"
     with ShimProcess.start(OURS, scratch, "/bin/seq", "100000000") as shim:
         pid = shim.pid()
@@ -259,6 +259,7 @@ def test_what_a_killed_shim_has_read_is_in_the_file(scratch: Path) -> None:
             await shim.client.wait_closed()
 
         shim.run(body)
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)  # a kill may end a large write between two pages
         numbers = [int(record.text) for record in records(path)]
         assert numbers == list(range(1, numbers[-1] + 1))
 

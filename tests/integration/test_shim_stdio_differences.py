@@ -20,6 +20,7 @@ Fields = dict[str, Any]
 
 _numbers = itertools.count(1)
 
+TRIES: Final = 20
 SAY: Final = ("/bin/sh", "-c", "echo out; echo err >&2")
 PROGRAM: Final = """#!/bin/sh
 trap "" TERM
@@ -146,13 +147,14 @@ def played(shim: ShimProcess, cases: dict[str, Callable[[Path], Fields]]) -> dic
 
 async def tried(shim: ShimProcess, fields: Callable[[Path], Fields], *, whole: bool) -> Outcome:
     """What one destination came to; again if output must be *whole*: the original loses some of a shared file."""
-    while True:
+    for _ in range(TRIES):
         number = next(_numbers)
         base = make_place(shim.base / f"case{number}")
         outcome = await outcome_of(shim, base, f"e{number}", fields(base))
         said = b"".join(data for _, data in outcome.found)
         if not whole or outcome.start[0] != "OK" or (b"out" in said and b"err" in said):
             return outcome
+    raise AssertionError(f"a part of the output was lost {TRIES} times")
 
 
 def make_place(base: Path) -> Path:

@@ -25,6 +25,7 @@ from tests.conftest import IMAGE
 from tests.harness import peers
 from tests.harness.asking import over_socket
 from tests.harness.daemon import COMMAND_S, Daemon, Kind, Result
+from tests.harness.waiting import until
 from tests.integration.runtime.users import wait_gone
 
 SHIM: Final = "containerd-shim-runc-v2"
@@ -197,10 +198,13 @@ class Desk:
 def _until_reading(pid: int, name: str) -> None:
     """Returns when a process has the fifo of that name open: what is printed at the end is lost if nobody has."""
     directory = Path(f"/proc/{pid}/fd")
-    while True:
+
+    def reading() -> bool:
         with contextlib.suppress(FileNotFoundError):  # one of them was closed meanwhile
-            if any(os.readlink(entry).endswith(name) for entry in directory.iterdir()):
-                return
+            return any(os.readlink(entry).endswith(name) for entry in directory.iterdir())
+        return False
+
+    until(reading, f"process {pid} has opened {name}")
 
 
 def _read_all(terminal: int) -> str:

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from google.protobuf.any_pb2 import Any
 
 from pycontainerd.api.containerd.services.tasks import v1_pb2 as tasks_pb2
 from tests.conftest import IMAGE
+from tests.harness.waiting import until
 from tests.integration.interop.desk import Desk
 
 TASKS: Final = tasks_pb2.DESCRIPTOR.services_by_name["Tasks"]
@@ -175,8 +175,7 @@ def a_killed_shim_takes_its_task_along(desk: Desk) -> None:
         _end(shim, signal.SIGKILL)
         attached.wait(60)
     bundle = desk.daemon.state / TASKS_DIRECTORY / desk.namespace / "c"
-    while bundle.exists():
-        time.sleep(0.02)  # until the daemon has cleaned up, which no command tells
+    until(lambda: not bundle.exists(), "the daemon has cleaned up")
     desk.type("containers", "rm", "c")
 
 
@@ -207,8 +206,7 @@ RESTARTS: Final[tuple[Scenario, ...]] = (
 
 def _until_handled(pid: int) -> None:
     """Returns when a shell handles SIGTERM: no event tells it, so it makes a file."""
-    while not Path(f"/proc/{pid}/root/ready").exists():
-        time.sleep(0.02)
+    until(Path(f"/proc/{pid}/root/ready").exists, "the shell handles signals")
 
 
 def _end(pid: int, number: signal.Signals) -> None:
@@ -237,9 +235,9 @@ def leftovers(desk: Desk) -> list[str]:
     left += [f"cgroup {path.name}" for path in Path("/sys/fs/cgroup").glob(f"*/{desk.namespace}/*/")]
     left += [f"container {id_}" for id_ in desk.ask("containers", "ls", "-q").lines]
     left += [f"snapshot {line.split()[0]}" for line in desk.ask("snapshots", "ls").lines[1:] if "Active" in line]
-    shims = subprocess.run(
-        ["pgrep", "-f", f"-namespace {desk.namespace} "], capture_output=True, check=False, text=True
-    )
+    pattern = ["--", f"-namespace {desk.namespace} "]
+    shims = subprocess.run(["pgrep", "-f", *pattern], capture_output=True, check=False, text=True)
+    assert shims.returncode in (0, 1), shims.stderr
     return [desk.normal(line) for line in left] + [f"shim {pid}" for pid in shims.stdout.split()]
 
 

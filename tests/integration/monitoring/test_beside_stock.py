@@ -19,7 +19,8 @@ def listening_port() -> int:
 
 
 def asked(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/metrics") as answer:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/v1/metrics", timeout=60) as answer:
         body: bytes = answer.read()
     return body.decode()
 

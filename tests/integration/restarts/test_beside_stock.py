@@ -17,10 +17,10 @@ import pytest
 from tests.conftest import IMAGE
 from tests.harness import peers
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind
+from tests.harness.waiting import LIMIT_S, until
 
 CONFIG = "[plugins.'io.containerd.monitor.container.v1.restart']\n  interval = '1s'"
 PREFIX = "containerd.io/restart."
-LIMIT_S = 60
 
 Outcome = tuple[str, str]
 """The state of a task, if there is one, and the label that counts its restarts."""
@@ -62,11 +62,26 @@ class Watched:
 
         Without deletions: a shim of the original may end before it has told one.
         """
-        lines = [line.split(" ", 6)[5:] for line in self._events.read_text().splitlines()]
         mine = (f'"container_id":"{id_}"', f'"id":"{id_}"')
-        topics = [topic for topic, event in lines if any(name in event for name in mine) and topic != "/tasks/delete"]
+
+        def told() -> list[str]:
+            lines = [line.split(" ", 6)[5:] for line in self._events.read_text().splitlines()]
+            return [topic for topic, event in lines if any(name in event for name in mine) and topic != "/tasks/delete"]
+
+        until(lambda: told().count("/tasks/create") >= 3, f"the second restart of {id_} is told")
+        topics = told()
         third = [place for place, topic in enumerate(topics) if topic == "/tasks/create"][2]
         return topics[: third + 1]
+
+    def until_heard(self) -> None:
+        """Returns when events come in: the subscription has no answer of its own."""
+
+        def heard() -> bool:
+            self.daemon.ctr("namespaces", "label", self.daemon.namespace, "probe=again")
+            return bool(self._events.read_text())
+
+        self.daemon.ctr("namespaces", "create", self.daemon.namespace, check=False)
+        until(heard, "events come in")
 
     def until(self, what: Callable[[dict[str, Outcome]], bool]) -> None:
         """Returns when *what* is true of the outcomes."""
@@ -89,6 +104,7 @@ def watched(kind: Kind, base: Path, archive: Path) -> Iterator[Watched]:
             listener = subprocess.Popen(command, env=daemon.env(), stdout=file, stderr=subprocess.DEVNULL)
             at = Watched(daemon, events)
             try:
+                at.until_heard()
                 yield at
                 for id_ in at.outcomes():
                     at.label(id_, status="")  # or the monitor would bring back what is cleared away
@@ -128,7 +144,7 @@ def story(at: Watched) -> dict[str, Outcome]:
         "unwanted": ("", ""),
     }
     at.until(lambda outcomes: expected.items() <= outcomes.items())
-    assert log.read_text() == "hello\n"
+    until(lambda: log.read_text() == "hello\n", "the second task has written to its log")
     at.kill("always")
     at.until(lambda outcomes: outcomes["always"] == ("RUNNING", "2"))
     return at.outcomes()

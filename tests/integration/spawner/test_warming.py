@@ -27,7 +27,7 @@ assert made and not named, named
 
 def test_no_role_makes_a_file_that_has_a_name(scratch: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _WARM], capture_output=True, text=True, check=False, timeout=60, cwd=scratch
+        [sys.executable, "-B", "-c", _WARM], capture_output=True, text=True, check=False, timeout=60, cwd=scratch
     )
     assert done.returncode == 0, done.stderr
     assert list(scratch.iterdir()) == []

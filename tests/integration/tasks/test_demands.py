@@ -15,6 +15,7 @@ from pycontainerd.api.containerd.services.snapshots import v1_pb2 as snapshots_p
 from pycontainerd.api.containerd.services.tasks import v1_pb2 as tasks_pb2
 from tests.conftest import IMAGE
 from tests.harness.asking import OverSocket, outcome, over_socket
+from tests.harness.cgroups import group_everywhere
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind
 from tests.harness.machine import SESSION
 
@@ -42,7 +43,7 @@ class Asked:
     def shim(self) -> Path:
         """The directory of the shim's process."""
         mark = f"-namespace\0{self.daemon.namespace}\0".encode()
-        (found,) = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if mark in path.read_bytes()]
+        (found,) = [entry for entry in Path("/proc").glob("[0-9]*") if mark in _command(entry)]
         return found
 
     def left(self) -> list[str]:
@@ -50,6 +51,13 @@ class Asked:
         bundles = self.daemon.state.glob("io.containerd.runtime.v2.task/*/*")
         sockets = self.daemon.socket_dir.glob("*")
         return [path.name for path in (*bundles, *sockets) if not path.name.startswith("spawner")]
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended
 
 
 @contextmanager
@@ -71,17 +79,8 @@ def test_core_scheduling_is_refused_where_the_kernel_has_none(scratch: Path, bus
 
 @pytest.fixture
 def group() -> Iterator[str]:
-    """A control group in every hierarchy."""
-    name = f"/{SESSION}-shims"
-    groups = [Path(f"{hierarchy}{name}") for hierarchy in Path("/sys/fs/cgroup").iterdir() if hierarchy.is_dir()]
-    for directory in groups:
-        directory.mkdir()
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            if (directory / file).exists():
-                (directory / file).write_text((directory.parent / file).read_text())
-    yield name
-    for directory in groups:
-        directory.rmdir()
+    with group_everywhere(f"{SESSION}-shims") as path:
+        yield path
 
 
 def test_a_shim_runs_in_the_control_group_of_its_options_or_not_at_all(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from msgspec import structs
 
 from pycontainerd.api.containerd.events_pb2 import TaskExit
@@ -22,6 +24,7 @@ from pycontainerd.runtime.model import Exit, State, Status, Stdio
 from pycontainerd.tasks.model import ContainerView, NewTask
 
 LONG_S = 1000.0
+FULL = OSError(errno.ENOSPC, "No space left on device", "/run/n/c")
 
 
 @dataclass
@@ -30,7 +33,10 @@ class World:
 
     labels: dict[str, str]
     status: Status | None = Status.STOPPED
-    refuses: bool = False
+    refuses: Exception | None = None
+    blind: int = 0
+    """How often the namespaces can't be listed."""
+    unreadable: bool = False
     snapshot_key: str = ""
     seen: list[str] = field(default_factory=list)
     looked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,10 +58,19 @@ class World:
 
     def get(self, namespace: str, container_id: str) -> Container:
         assert (namespace, container_id) == ("n", "c")
+        if self.unreadable:
+            self.seen.append("unreadable")
+            raise FULL
         return self.record
 
     async def list(self, *arguments: Any) -> Any:
-        return [self.record] if arguments else [Namespace("n", {})]
+        if arguments:
+            return [self.record]
+        if self.blind:
+            self.blind -= 1
+            self.seen.append("blind")
+            raise FULL
+        return [Namespace("n", {})]
 
     async def update(self, namespace: str, sent: Container, paths: Sequence[str]) -> Container:
         assert list(paths) == [f"labels.{policy.COUNT}"]
@@ -75,8 +90,8 @@ class World:
     async def create(self, namespace: str, container: ContainerView, task: NewTask) -> int:
         self.seen.append("create")
         self.stdio = task.stdio
-        if self.refuses:
-            raise Unknown("no")
+        if self.refuses is not None:
+            raise self.refuses
         self.status = Status.CREATED
         return 1
 
@@ -169,13 +184,38 @@ def test_a_task_that_ends_again_waits_for_its_interval() -> None:
     watch(world, story)
 
 
-def test_a_task_that_can_not_be_created_is_tried_again_at_the_next_interval() -> None:
-    world = World({policy.STATUS: "running"}, status=None, refuses=True)
+@pytest.mark.parametrize("why", [Unknown("no"), FULL])
+def test_a_task_that_can_not_be_created_is_tried_again_at_the_next_interval(why: Exception) -> None:
+    world = World({policy.STATUS: "running"}, status=None, refuses=why)
 
     async def story() -> None:
         await world.until(["count 1", "create", "count 2", "create"])
 
     watch(world, story, interval_s=0.05)
+
+
+def test_a_failure_to_look_is_no_end_either() -> None:
+    world = World({policy.STATUS: "running"}, status=None, blind=2)
+
+    async def story() -> None:
+        await world.until(["blind", "blind", "count 1", "create", "start"])
+
+    watch(world, story, interval_s=0.05)
+
+
+def test_an_exit_of_what_can_not_be_read_is_no_end_either() -> None:
+    world = World({policy.STATUS: "running"}, status=Status.RUNNING)
+
+    async def story() -> None:
+        await world.until_looked()
+        world.unreadable = True
+        world.end()
+        await world.until(["unreadable"])
+        world.unreadable = False
+        world.end()
+        await world.until(["unreadable", "count 1", *RESTART])
+
+    watch(world, story)
 
 
 def test_nothing_is_done_to_what_is_as_wanted() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycontainerd.diff.tar.errors import CutShort, FieldTooLong, InvalidHeader
-from pycontainerd.errors import Unknown
+from pycontainerd.errors import InvalidArgument, Unknown
 from pycontainerd.transfer.archive_messages import (
     DATA_LIMIT,
     HEADER,
@@ -27,7 +27,7 @@ from pycontainerd.transfer.archive_messages import (
     Frames,
     Member,
 )
-from pycontainerd.transfer.archive_worker import tell_members
+from pycontainerd.transfer.archive_worker import NAME_LIMIT, tell_members
 
 FORMATS = [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]
 NAMES = st.text("abc/é", min_size=1, max_size=300).filter(lambda name: not name.endswith("/"))
@@ -156,8 +156,17 @@ def test_an_archive_may_come_compressed(compress: Callable[[bytes], bytes]) -> N
 
 
 def test_a_name_that_no_path_has_is_refused() -> None:
-    with pytest.raises(FieldTooLong):
-        read(tar([("n" * 70_000, b"")]))
+    longest = "n" * NAME_LIMIT
+    assert read(tar([(longest, b"")])) == [(longest, b"")]
+    with pytest.raises(InvalidArgument, match="name of a member in the archive has 4097 bytes: no path has more than"):
+        read(tar([(longest + "n", b"")]))
+
+
+def test_a_link_to_what_no_path_is_is_refused() -> None:
+    entry = tarfile.TarInfo("s")
+    entry.type, entry.linkname = tarfile.SYMTYPE, "n" * (NAME_LIMIT + 1)
+    with pytest.raises(InvalidArgument, match="target of a link in the archive has 4097 bytes"):
+        read(entry.tobuf(tarfile.GNU_FORMAT))
 
 
 def test_a_sparse_file_is_no_blob() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,17 @@ def test_what_is_there_is_appended_to(tmp_path: Path, told: list[str]) -> None:
     file.write(LINE)
     file.close()
     assert path.read_bytes() == b"before\n" + LINE
+
+
+def test_a_torn_line_is_not_appended_to(tmp_path: Path, told: list[str]) -> None:
+    path = tmp_path / "c.log"
+    torn = LINE[:-7]
+    path.write_bytes(LINE + torn)
+    file = opened(path, told, max_size=3 * len(LINE) - 7 + 1, max_files=2)
+    file.write(LINE)
+    file.write(LINE)
+    file.close()
+    assert ((tmp_path / "c.log.1").read_bytes(), path.read_bytes()) == (LINE + torn + b"\n" + LINE, LINE)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
@@ -115,6 +128,67 @@ def test_files_that_can_not_be_moved_grow(tmp_path: Path, told: list[str]) -> No
     assert path.read_bytes() == LINE * 5
     assert all("can't be begun anew" in each for each in told)
     assert len(told) == 2
+
+
+@pytest.fixture
+def refuses_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """When called, the next file is not opened."""
+    opens = os.open
+
+    def refuse(*arguments: Any, **options: Any) -> int:
+        monkeypatch.setattr(os, "open", opens)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    return lambda: monkeypatch.setattr(os, "open", refuse)
+
+
+@pytest.mark.parametrize(("max_files", "names"), [(1, ["c.log"]), (3, ["c.log", "c.log.1", "c.log.2"])])
+def test_a_new_file_that_could_not_be_opened_once_is_opened_the_next_time(
+    tmp_path: Path, told: list[str], refuses_once: Callable[[], None], max_files: int, names: list[str]
+) -> None:
+    path = tmp_path / "c.log"
+    file = opened(path, told, max_size=2 * len(LINE), max_files=max_files)
+    file.write(LINE * 4)
+    refuses_once()
+    file.write(LINE * 2)
+    assert not path.exists()
+    file.write(LINE)
+    assert path.read_bytes() == LINE
+    assert [each.removeprefix(f"log {path}: ") for each in told] == [
+        f'can\'t be begun anew: opening log file "{path}" failed: Too many open files'
+    ]
+    file.write(LINE * 10)
+    file.close()
+    assert sorted(os.listdir(tmp_path)) == names
+    assert all((tmp_path / name).stat().st_size <= 2 * len(LINE) for name in names)
+    assert len(told) == 1
+
+
+def test_older_files_stay_while_a_new_one_can_not_be_opened(
+    tmp_path: Path, told: list[str], refuses_once: Callable[[], None]
+) -> None:
+    path = tmp_path / "c.log"
+    file = opened(path, told, max_size=len(LINE), max_files=3)
+    numbered = [LINE.replace(b"0123456789", b"%010d" % number) for number in range(5)]
+    file.write(b"".join(numbered[:2]))
+    for line in numbered[2:4]:
+        refuses_once()
+        file.write(line)
+    file.write(numbered[4])
+    file.close()
+    found = [(tmp_path / name).read_bytes() for name in ("c.log.2", "c.log.1", "c.log")]
+    assert b"".join(found) == b"".join(numbered)
+
+
+def test_a_file_that_somebody_moved_away_is_begun_anew_at_its_size(tmp_path: Path, told: list[str]) -> None:
+    path = tmp_path / "c.log"
+    file = opened(path, told, max_size=2 * len(LINE), max_files=2)
+    file.write(LINE)
+    path.rename(tmp_path / "moved")
+    file.write(LINE * 2)
+    file.close()
+    assert ((tmp_path / "moved").read_bytes(), path.read_bytes()) == (LINE * 2, LINE)
+    assert told == []
 
 
 @pytest.fixture
