@@ -5,7 +5,8 @@
     c.log.2     …
 
 Each write brings whole records. What a full disk refuses is lost: the file is cut back to its last whole record, and
-once there is room again a record of ours says how much is missing there.
+once there is room again a record of ours says how much is missing there. A writer that was killed in a write may have
+left a piece of a record: whoever goes on in that file begins with a line of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pycontainerd.errors import Unknown
 from pycontainerd.shim.logs.record import STAMP_SIZE, Stamps, note
 from pycontainerd.shim.logs.target import LogTarget
 
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LogFile:
@@ -83,23 +84,29 @@ class LogFile:
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise Unknown(f'opening log file "{path}" failed: no regular file')
-        self._fd, self._size, self._rotate_at = fd, status.st_size, self._target.max_size
+        self._fd, self._rotate_at = fd, self._target.max_size
+        self._size = status.st_size + _end_line(fd, status.st_size)
 
     def _rotate(self) -> None:
         """Moves the files on by one and begins a new one; what can't be moved goes on as it is."""
         path = self._target.path
         try:
-            for number in range(self._target.max_files - 1, 1, -1):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(f"{path}.{number - 1}", f"{path}.{number}")
-            if self._target.max_files > 1:
-                os.rename(path, f"{path}.1")
-            else:
-                os.unlink(path)
+            if os.path.lexists(path):  # or it was moved before: by us, who couldn't open a new one, or by somebody else
+                self._move_on()
             self.reopen()
         except (OSError, Unknown) as error:
             self._tell(f"log {path}: can't be begun anew: {error}")
             self._rotate_at = self._size + self._target.max_size
+
+    def _move_on(self) -> None:
+        path = self._target.path
+        for number in range(self._target.max_files - 1, 1, -1):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{path}.{number - 1}", f"{path}.{number}")
+        if self._target.max_files > 1:
+            os.rename(path, f"{path}.1")
+        else:
+            os.unlink(path)
 
     def _append(self, records: bytes) -> None:
         # With the time of what follows: in a log no time goes back.
@@ -138,3 +145,11 @@ class LogFile:
 
     def _missing(self) -> str:
         return f"{self._lost} records are missing here: {self._why}"
+
+
+def _end_line(fd: int, size: int) -> int:
+    """Ends a line that was left unfinished in a file of *size* bytes. How many bytes that took."""
+    with contextlib.suppress(OSError):  # a disk that refuses even this: the next record stands on that line
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            return os.write(fd, b"\n")
+    return 0
