@@ -127,7 +127,7 @@ class Monitor:
             while True:
                 try:
                     await self._look_at_all(group)
-                except Error as error:
+                except Exception as error:  # noqa: BLE001 - as in _settled
                     _LOG.error("monitor for changes", extra=fields(error=error))
                 await asyncio.sleep(self._interval_s)
 
@@ -149,6 +149,9 @@ class Monitor:
         try:
             labelled = policy.STATUS in self._containers.get(*key).labels
         except NotFound:
+            return
+        except Exception as error:  # noqa: BLE001 - as in _settled; it is looked at again at the next interval
+            _LOG.error("look at exit", extra=fields(namespace=key[0], id=key[1], error=error))
             return
         if labelled:
             self._look_later(group, key, self._grace_s)
@@ -176,7 +179,7 @@ class Monitor:
             if delay_s > 0:
                 await asyncio.sleep(delay_s)
             await self._settle(*key)
-        except Error as error:
+        except Exception as error:  # noqa: BLE001 - one container must not end the daemon, whose task group we are in
             _LOG.error("apply change", extra=fields(namespace=key[0], id=key[1], error=error))
         finally:
             self._pending.discard(key)
