@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from pycontainerd.errors import Unknown
+from pycontainerd.diff.tar.errors import CutShort
+from pycontainerd.errors import Error, InvalidArgument, Unknown
 
 MESSAGE_LIMIT: Final = 128 * 1024
 DATA_LIMIT: Final = 1 << 20
@@ -43,10 +44,17 @@ class End(msgspec.Struct, frozen=True, tag=True):
 
 
 class Broken(msgspec.Struct, frozen=True, tag=True):
-    """The archive can't be read on, and why; *cut*: it has ended too early."""
+    """The archive can't be read on, and why; *cut*: it has ended too early; *refused*: it asks for too much."""
 
     reason: str
     cut: bool = False
+    refused: bool = False
+
+    def error(self) -> Error:
+        """What the daemon raises for it."""
+        if self.cut:
+            return CutShort()
+        return InvalidArgument(self.reason) if self.refused else Unknown(self.reason)
 
 
 class Data(msgspec.Struct, frozen=True):

@@ -14,9 +14,10 @@ from typing import Final
 from pycontainerd.diff import confinement
 from pycontainerd.diff.compression import PIECE_SIZE, Read, plain_pieces
 from pycontainerd.diff.tar import header
-from pycontainerd.diff.tar.errors import CutShort, FieldTooLong
+from pycontainerd.diff.tar.errors import CutShort
 from pycontainerd.diff.tar.header import Entry
 from pycontainerd.diff.tar.reader import Pieces, Reader
+from pycontainerd.errors import InvalidArgument
 from pycontainerd.spawner import working
 from pycontainerd.transfer.archive_messages import (
     HEADER,
@@ -31,8 +32,8 @@ from pycontainerd.transfer.archive_messages import (
     frame,
 )
 
-NAME_LIMIT: Final = 65_536
-"""Bytes of a name or of what a link says: no path is that long."""
+NAME_LIMIT: Final = 4096
+"""Bytes of a name or of what a link says: PATH_MAX, as no path is longer. The daemon keeps them."""
 
 Write = Callable[[Sequence[bytes | memoryview]], None]
 """Writes all of some buffers, one after the other."""
@@ -55,12 +56,19 @@ def main(request: bytes, fds: list[int]) -> int:
     except BrokenPipeError:
         return 1  # nobody listens any more
     except Exception as error:  # noqa: BLE001 - the daemon must hear of a defect as well
-        write([frame(Broken(working.reason(error, "read the archive"), cut=isinstance(error, CutShort)))])
+        write([frame(_broken(error))])
     return 0
 
 
+def _broken(error: Exception) -> Broken:
+    reason = working.reason(error, "read the archive")
+    return Broken(reason, cut=isinstance(error, CutShort), refused=isinstance(error, InvalidArgument))
+
+
 def tell_members(read: Read, write: Write, *, sniff: bool) -> None:
-    """Writes the frames of the archive that *read* gives. Raises Unknown for one that is damaged or cut short."""
+    """Writes the frames of the archive that *read* gives. Raises Unknown for one that is damaged or cut short,
+    InvalidArgument for one with a name that is too long.
+    """
     reader = Reader(Pieces(plain_pieces(read, sniff=sniff)))
     for entry in reader:
         if entry.type == header.PAX_GLOBAL:
@@ -77,8 +85,9 @@ def tell_members(read: Read, write: Write, *, sniff: bool) -> None:
 
 
 def _member(entry: Entry) -> Member:
-    if len(entry.name) > NAME_LIMIT or len(entry.link_name) > NAME_LIMIT:
-        raise FieldTooLong
+    for what, path in (("name of a member", entry.name), ("target of a link", entry.link_name)):
+        if len(path) > NAME_LIMIT:
+            raise InvalidArgument(f"{what} in the archive has {len(path)} bytes: no path has more than {NAME_LIMIT}")
     # A sparse file has another size than what the archive holds of it: nobody stores blobs so.
     is_file = entry.type == header.REGULAR and entry.sparse is None and not entry.name.endswith(b"/")
     link = _text(entry.link_name) if entry.type == header.SYMLINK else None

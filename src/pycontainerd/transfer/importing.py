@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from pycontainerd.diff.tar.errors import CutShort
-from pycontainerd.errors import Error, Unknown
+from pycontainerd.errors import Error, InvalidArgument, Unknown
 from pycontainerd.oci.image import OCI_INDEX, Descriptor, DockerArchiveEntry, ImageLayout
 from pycontainerd.spawner.aio import Spawner
 from pycontainerd.threads import Threads
@@ -29,6 +29,9 @@ MANIFEST_FILE: Final = "manifest.json"
 MEMBER_LIMIT: Final = 100_000
 """Members of one archive; each file costs commits."""
 
+NAMES_LIMIT: Final = 16 << 20
+"""Bytes of all names and links of one archive together: they are kept until it is read, and compress to nothing."""
+
 _EVENTS_IN_A_ROW: Final = 16
 
 
@@ -44,7 +47,7 @@ async def read_archive(
     """Stores the archive and returns the descriptor of its index.
 
     With *sniff* it may come compressed; with *force_compress* plain layers of a docker archive are compressed. Raises
-    Unknown for an archive that is none, is cut short, or is no image.
+    Unknown for an archive that is none, is cut short, or is no image, InvalidArgument for one whose names are too long.
     """
     contents = _Contents(context)
     async with archive.opened(spawner, pieces, sniff=sniff) as events:
@@ -70,11 +73,14 @@ class _Contents:
 
     async def read(self, members: _Members) -> None:
         """Reads the archive up to its end."""
-        count = 0
+        count = names = 0
         while (member := await members.next_member()) is not None:
             count += 1
             if count > MEMBER_LIMIT:
                 raise Unknown(f"archive has more than {MEMBER_LIMIT} members")
+            names += len(member.name.encode()) + len((member.link_to or "").encode())
+            if names > NAMES_LIMIT:
+                raise InvalidArgument(f"names and links of the archive have more than {NAMES_LIMIT} bytes together")
             name = posixpath.normpath(member.name)
             if member.link_to is not None:
                 self._links[member.name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.link_to))
@@ -132,8 +138,8 @@ class _Members:
                     return member
                 case Data():
                     continue
-                case Broken(reason):
-                    raise Unknown(reason)
+                case Broken() as broken:
+                    raise broken.error()
                 case End():
                     return None
 
@@ -160,10 +166,8 @@ class _Members:
                 case Data(data):
                     left -= len(data)
                     yield data
-                case Broken(_, True):
-                    raise CutShort
-                case Broken(reason):
-                    raise Unknown(reason)
+                case Broken() as broken:
+                    raise broken.error()
                 case _:
                     raise Unknown("the worker that read the archive answered out of turn")
 
