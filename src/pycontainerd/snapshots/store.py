@@ -90,8 +90,8 @@ class SnapshotStore:
         self._events = events
         self._rows = Rows(name)
         self._adoption = asyncio.Lock()
-        self._stuck: set[str] = set()
         """Held while the backend's snapshot of nobody gets a row, or is removed."""
+        self._stuck: set[str] = set()
 
     @property
     def capabilities(self) -> frozenset[str]:
