@@ -17,6 +17,7 @@ from pycontainerd.rpc.asyncio_driver import AsyncioDriver
 from pycontainerd.rpc.grpc.client import GrpcClient
 from pycontainerd.servers.stream import has_common_name
 from tests.harness.rpc import ECHO, WAIT_S, Calling, parcel, serving
+from tests.harness.waiting import until
 
 MIB = 1024 * 1024
 
@@ -90,6 +91,13 @@ def test_our_client_talks_over_tls(certificate: tuple[Path, Path], context: ssl.
         with pytest.raises(errors.NotFound):
             client.unary("fail", parcel(text="NotFound"))
         runner.run(client.client.close())
+        until(lambda: runner.run(gone(client.client)), "the connection is gone: TLS ends with words of both sides")
+
+
+async def gone(client: GrpcClient) -> bool:
+    """Whether a turn of the loop later there is no connection."""
+    await asyncio.sleep(0)
+    return client.transport is None
 
 
 @pytest.mark.parametrize(
@@ -144,3 +152,4 @@ def test_plain_tcp_works_too() -> None:
         client = Calling(runner.run(connect()), runner.run)
         assert client.unary("say", parcel(text="x", number=100)).text == "x"
         runner.run(client.client.close())
+        until(lambda: runner.run(gone(client.client)), "the connection is gone")

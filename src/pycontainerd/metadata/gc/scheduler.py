@@ -88,7 +88,7 @@ class Scheduler:
             self._due_at = clock.monotonic() + limits.startup_delay_s
         database.listen(self._committed)
 
-    def metrics(self) -> Iterator[Metric]:
+    def measures(self) -> Iterator[Metric]:
         """How often it collected, and how long that took."""
         counted = (("success", self._runs), ("fail", self._failures))
         samples = tuple(Sample(count, {"status": status}) for status, count in counted if count)
