@@ -61,7 +61,8 @@ def test_both_print_what_happens(daemon: Daemon, busybox_archive: Path) -> None:
         daemon.ctr("containers", "rm", "heard")
         daemon.ctr("images", "rm", IMAGE)
         daemon.ctr("namespaces", "rm", f"{daemon.namespace}-x")
-        theirs, ours = (about_this(listener.lines_until("/namespaces/delete")) for listener in listeners)
+        gone = f'/namespaces/delete {{"name":"{daemon.namespace}-x"'  # not that of the noise
+        theirs, ours = (about_this(listener.lines_until(gone)) for listener in listeners)
     assert ours == theirs
     topics = [line.split(" ")[5] for line in ours]
     assert {"/images/create", "/containers/create", "/tasks/start", "/tasks/exit", "/snapshot/remove"} <= set(topics)

@@ -25,6 +25,7 @@ from tests.integration.tasks.house import process, spec
 
 SNAPSHOTTER: Final = "overlayfs"
 READY: Final = b"ready\n"
+CREATE: Final = "create"
 TRIES: Final = 20
 """Of one step: more failures in a row than a storm has faults are a defect."""
 LIFE_S: Final = 300
@@ -39,6 +40,8 @@ class Seen:
     output: bytes = b""
     failures: list[str] = field(default_factory=list)
     """Steps that failed and were tried again, with the reason."""
+    create_failed: bool = False
+    """A kill met the making of the task: what was made by then is taken away, told with 137."""
 
     def add(self, exec_id: str, code: int | None) -> None:
         self.codes.setdefault(exec_id, []).append(code)
@@ -103,7 +106,7 @@ class Owner:
         async def create(client: Client) -> int:
             return await client.tasks.create(life.id, rootfs=mounts, stdout=str(output.path))
 
-        return await self._step("create", seen, "", create, lambda status: status is not None, gone_is_end=False)
+        return await self._step(CREATE, seen, "", create, lambda status: status is not None, gone_is_end=False)
 
     async def _started(self, seen: Seen, exec_id: str) -> bool:
         id_ = seen.life.id
@@ -132,6 +135,7 @@ class Owner:
                 seen.failures.append(f"{what} {exec_id}: {error}")
             else:
                 return True
+            seen.create_failed |= what == CREATE
             status = await self._status(self._link, seen.life.id, exec_id)
             if is_done(status):
                 return True
