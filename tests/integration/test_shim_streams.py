@@ -149,12 +149,12 @@ def test_a_full_fifo_stops_the_container_only(scratch: Path) -> None:
     async def body(shim: ShimProcess) -> None:
         out = Fifo(shim, "out")
         await shim.create(stdout=str(out.path))
+        out.open()  # and not read: what is in a fifo that nobody has open is lost
         await shim.begin()
         state = await shim.call("state", task.StateRequest(id=shim.id))
         assert state.pid > 0
         await shim.kill()
         assert await shim.wait() == 137
-        out.open()
         assert await out.size() < 100 << 20
         out.close()
 
