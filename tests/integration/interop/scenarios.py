@@ -235,10 +235,17 @@ def leftovers(desk: Desk) -> list[str]:
     left += [f"cgroup {path.name}" for path in Path("/sys/fs/cgroup").glob(f"*/{desk.namespace}/*/")]
     left += [f"container {id_}" for id_ in desk.ask("containers", "ls", "-q").lines]
     left += [f"snapshot {line.split()[0]}" for line in desk.ask("snapshots", "ls").lines[1:] if "Active" in line]
-    pattern = ["--", f"-namespace {desk.namespace} "]
-    shims = subprocess.run(["pgrep", "-f", *pattern], capture_output=True, check=False, text=True)
-    assert shims.returncode in (0, 1), shims.stderr
-    return [desk.normal(line) for line in left] + [f"shim {pid}" for pid in shims.stdout.split()]
+    until(lambda: not _shims(desk.namespace), "the last shim has ended, which it does after its answer")
+    return [desk.normal(line) for line in left]
+
+
+def _shims(namespace: str) -> list[str]:
+    """The pids of the shims of a namespace."""
+    found = subprocess.run(
+        ["pgrep", "-f", "--", f"-namespace {namespace} "], capture_output=True, check=False, text=True
+    )
+    assert found.returncode in (0, 1), found.stderr
+    return found.stdout.split()
 
 
 def _mounts(base: Path) -> list[str]:
