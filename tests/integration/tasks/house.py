@@ -198,7 +198,7 @@ class House:
 
     async def __call__(self, method: str, **fields: Any) -> Any:
         """Calls a method of the tasks' service in the place's namespace."""
-        request = _requests[method](**fields)
+        request = REQUESTS[method](**fields)
         call = Call(path=f"/{method}", metadata=((NAMESPACE_HEADER, self.place.namespace),))
         answer: Awaitable[Message] = getattr(self.service, method)(request, call)
         return await answer
@@ -235,7 +235,7 @@ async def _listening(exchange: Exchange) -> AsyncIterator[Until]:
         yield until
 
 
-_requests: Final[dict[str, type[Message]]] = {
+REQUESTS: Final[dict[str, type[Message]]] = {
     "create": tasks_pb2.CreateTaskRequest,
     "start": tasks_pb2.StartRequest,
     "delete": tasks_pb2.DeleteTaskRequest,
@@ -249,6 +249,7 @@ _requests: Final[dict[str, type[Message]]] = {
     "pause": tasks_pb2.PauseTaskRequest,
     "resume": tasks_pb2.ResumeTaskRequest,
     "list_pids": tasks_pb2.ListPidsRequest,
+    "checkpoint": tasks_pb2.CheckpointTaskRequest,
     "update": tasks_pb2.UpdateTaskRequest,
     "metrics": tasks_pb2.MetricsRequest,
     "wait": tasks_pb2.WaitRequest,

@@ -27,31 +27,13 @@ from tests.harness.asking import OverSocket, outcome, over_socket
 from tests.harness.daemon import OURS, STOCK, Daemon, Kind
 from tests.harness.differences import deliberate
 from tests.harness.fake_runc import FakeRunc
+from tests.integration.tasks.house import REQUESTS
 
 TASKS = tasks_pb2.DESCRIPTOR.services_by_name["Tasks"]
 SNAPSHOTS = snapshots_pb2.DESCRIPTOR.services_by_name["Snapshots"]
 LEASE: Final = "kept"
 """Keeps from the collector what is checkpointed."""
 CRIU_TAR: Final = "application/vnd.containerd.container.criu.checkpoint.criu.tar"
-REQUESTS: Final[dict[str, type[Message]]] = {
-    "create": tasks_pb2.CreateTaskRequest,
-    "start": tasks_pb2.StartRequest,
-    "delete": tasks_pb2.DeleteTaskRequest,
-    "delete_process": tasks_pb2.DeleteProcessRequest,
-    "get": tasks_pb2.GetRequest,
-    "list": tasks_pb2.ListTasksRequest,
-    "kill": tasks_pb2.KillRequest,
-    "exec": tasks_pb2.ExecProcessRequest,
-    "resize_pty": tasks_pb2.ResizePtyRequest,
-    "close_io": tasks_pb2.CloseIORequest,
-    "pause": tasks_pb2.PauseTaskRequest,
-    "resume": tasks_pb2.ResumeTaskRequest,
-    "list_pids": tasks_pb2.ListPidsRequest,
-    "checkpoint": tasks_pb2.CheckpointTaskRequest,
-    "update": tasks_pb2.UpdateTaskRequest,
-    "metrics": tasks_pb2.MetricsRequest,
-    "wait": tasks_pb2.WaitRequest,
-}
 
 
 def pack(message: Message) -> AnyMessage:
